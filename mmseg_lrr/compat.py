@@ -1,0 +1,275 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""What the versions of the toolbox's stack need before LRR can run on them.
+
+Each function takes care of one thing that otherwise stops the toolbox; :func:`prepare` calls them
+in order when ``mmseg_lrr`` is imported. Nothing here changes files, and nothing is loaded that
+the toolbox would not load itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import pickle
+import re
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, NoReturn
+
+#: Import name -> (name on the package index, first supported release, first release beyond).
+#: The forks published as ``onedl-*`` have the same import names and lie inside these ranges.
+SUPPORTED: dict[str, tuple[str, str, str]] = {
+    'torch': ('torch', '2.0', '3'),
+    'mmengine': ('mmengine', '0.10', '1'),
+    'mmcv': ('mmcv', '2.0', '2.4'),
+    'mmseg': ('mmsegmentation', '1.2', '1.5'),
+}
+
+_REMEDY = (
+    'In a fresh environment, install the tested stack with the [cpu] extra: '
+    'pip install ".[cpu]". In an existing MMSegmentation set-up, do not use that extra (it would '
+    'replace a full mmcv by mmcv-lite); install the one package by the way the set-up was made.'
+)
+
+#: Statistics that mmengine's HistoryBuffer pickles as ``getattr(HistoryBuffer, name)``.
+_HISTORY_METHODS = ('min', 'max', 'current', 'mean')
+
+#: The two names in ``mmcv._ext`` that are facts about the build and not ops.
+_BUILD_FACTS = ('get_compiler_version', 'get_compiling_cuda_version')
+
+
+class UnsupportedStackError(ImportError):
+    """A package of the stack is missing, or its version is not supported."""
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the release numbers of a version: ``'2.14.1+cpu'`` gives ``(2, 14, 1)``."""
+    match = re.match(r'\d+(\.\d+)*', version)
+    if match is None:
+        raise UnsupportedStackError(f'cannot read the version number {version!r}')
+    return tuple(int(part) for part in match.group().split('.'))
+
+
+def check_versions(supported: dict[str, tuple[str, str, str]] = SUPPORTED) -> dict[str, str]:
+    """Refuse a stack that LRR does not run on, before it fails somewhere less telling.
+
+    Args:
+        supported: Import name -> (package name, first release, first release beyond).
+
+    Returns:
+        Import name -> version found.
+
+    Raises:
+        UnsupportedStackError: A package is missing, its version lies outside its range, or the
+            toolbox itself refuses the combination. The message says what was found, what is
+            supported, and what to do.
+    """
+    found: dict[str, str] = {}
+    for module, (package, first, beyond) in supported.items():
+        wanted = f'{package} >= {first}, < {beyond}'
+        try:
+            version = str(importlib.import_module(module).__version__)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            raise UnsupportedStackError(
+                f'mmseg_lrr needs {wanted}, but there is no module {module!r} here. {_REMEDY}'
+            ) from error
+        except AssertionError as error:
+            # MMSegmentation asserts on mmcv's and mmengine's versions, with a text that does not
+            # say which upper limit was passed.
+            have = ', '.join(f'{name} {number}' for name, number in found.items())
+            raise UnsupportedStackError(
+                f'the installed {package} refuses the packages beside it (found: {have}): '
+                f'{error} mmsegmentation 1.2 goes with mmcv >= 2.0, < 2.2. {_REMEDY}'
+            ) from error
+        if not _release(first) <= _release(version) < _release(beyond):
+            raise UnsupportedStackError(
+                f'mmseg_lrr found {package} {version}, but supports {wanted}. {_REMEDY}'
+            )
+        found[module] = version
+    return found
+
+
+def _missing_op(name: str) -> Callable[..., NoReturn]:
+    """Make the function that stands for one compiled op and says so when it is called."""
+
+    def op(*args: Any, **kwargs: Any) -> NoReturn:
+        raise NotImplementedError(
+            f'the compiled op {name!r} was called, but the installed mmcv has no compiled ops '
+            '(mmcv._ext is absent, as in mmcv-lite). LRR itself needs none; for a model that '
+            'does, install the full mmcv (e.g. by "mim install mmcv") in place of mmcv-lite.'
+        )
+
+    op.__name__ = op.__qualname__ = name
+    return op
+
+
+def _op_stand_in(name: str) -> Callable[..., Any]:
+    """Look up one name of the module that stands in for ``mmcv._ext`` (PEP 562)."""
+    if name.startswith('__'):
+        raise AttributeError(f"module 'mmcv._ext' has no attribute {name!r}")
+    if name in _BUILD_FACTS:
+        # mmcv's environment report asks for these and writes 'n/a' where nothing was compiled.
+        return lambda: 'n/a'
+    return _missing_op(name)
+
+
+class _OpsStandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds and loads a module ``mmcv._ext`` whose ops raise when called.
+
+    It stands last in ``sys.meta_path``, so that compiled ops always win. Being a finder, it gives
+    the module a ``__spec__``, without which mmcv's and mmengine's own probe
+    (``pkgutil.find_loader('mmcv._ext')``) raises ``ValueError``. The probe then answers that the
+    ops exist; its callers only import op classes for ``isinstance`` checks and registration,
+    which works with the stand-in.
+    """
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname == 'mmcv._ext':
+            return importlib.machinery.ModuleSpec(fullname, self, origin='mmseg_lrr.compat')
+        return None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__doc__ = 'Stands in for the compiled ops, which this mmcv does not have.'
+        module.__getattr__ = _op_stand_in  # type: ignore[method-assign]
+
+
+def provide_missing_ops() -> bool:
+    """Let ``mmseg.models`` be imported with an mmcv that has no compiled ops.
+
+    ``mmcv-lite`` has the Python of ``mmcv.ops``, but every file of it asks for ``mmcv._ext`` when
+    it is imported, and ``mmseg.models`` imports ``mmcv.ops``.
+
+    Returns:
+        Whether a stand-in was put in place; False where ``mmcv._ext`` (real, or an earlier
+        stand-in) is there already.
+    """
+    if importlib.util.find_spec('mmcv._ext') is not None:
+        return False
+    sys.meta_path.append(_OpsStandIn())
+    return True
+
+
+def import_toolbox_models() -> None:
+    """Import ``mmseg.models``, now that it can be, and explain a failure.
+
+    Raises:
+        UnsupportedStackError: The import failed; the message names the cause. Where an earlier
+            import in this process had failed half-way, classes are registered already and the
+            toolbox cannot be imported again: the message says to start anew.
+    """
+    half_imported = 'mmseg.models' not in sys.modules and any(
+        name.startswith('mmseg.models.') for name in sys.modules
+    )
+    try:
+        importlib.import_module('mmseg.models')
+    except (ImportError, KeyError) as error:
+        if half_imported:
+            advice = (
+                'An earlier import of it in this process had failed and left classes registered, '
+                'so that it cannot be imported again: start a new process (in a notebook: restart '
+                'the kernel) and import mmseg_lrr before anything of mmseg.'
+            )
+        elif isinstance(error, ModuleNotFoundError):
+            advice = (
+                f'Install the package that has the module {error.name!r} (MMSegmentation 1.2 '
+                'does not declare all it needs: pip install ftfy regex), then start a new process.'
+            )
+        else:
+            raise
+        raise UnsupportedStackError(f'mmseg.models cannot be imported: {error}. {advice}') from error
+
+
+def _history_method(owner: Any, name: str) -> Callable[..., Any]:
+    """Stand in for ``getattr`` while a checkpoint is unpickled.
+
+    Pickle writes a method as ``getattr(HistoryBuffer, 'mean')``. This gives exactly the four
+    statistics mmengine's HistoryBuffer pickles and refuses any other object or name, so that a
+    hostile file cannot walk from an allowed object to one that runs commands.
+
+    Raises:
+        pickle.UnpicklingError: Anything but those four was asked for.
+    """
+    from mmengine.logging import HistoryBuffer
+
+    if owner is HistoryBuffer and type(name) is str and name in _HISTORY_METHODS:
+        return HistoryBuffer.__dict__[name]
+    raise pickle.UnpicklingError(
+        f'refused: the checkpoint asks for getattr({owner!r}, {name!r}); only the statistics '
+        f'{", ".join(_HISTORY_METHODS)} of mmengine\'s HistoryBuffer are allowed.'
+    )
+
+
+def checkpoint_globals() -> list[Any]:
+    """List what a checkpoint of mmengine refers to besides tensors.
+
+    Returns:
+        Entries for ``torch.serialization.add_safe_globals``: mmengine's HistoryBuffer (the
+        message hub's logged values), NumPy's arrays, scalars and the dtypes of numbers, booleans
+        and text, and :func:`_history_method` under the name ``builtins.getattr``. Both spellings
+        of NumPy's module are given (``numpy.core`` before 2.0, ``numpy._core`` since), because a
+        checkpoint keeps the one of the NumPy that wrote it.
+    """
+    import numpy as np
+    from mmengine.logging import HistoryBuffer
+
+    reconstruct = np.zeros(0).__reduce__()[0]
+    scalar = np.float64(0).__reduce__()[0]
+    codes = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?SU'
+    dtypes = {type(np.dtype(code)) for code in codes}
+    entries: list[Any] = [
+        HistoryBuffer,
+        (np.ndarray, 'numpy.ndarray'),
+        (np.dtype, 'numpy.dtype'),
+        (_history_method, 'builtins.getattr'),
+        *sorted(dtypes, key=lambda dtype: dtype.__name__),
+    ]
+    for core in ('numpy.core', 'numpy._core'):
+        entries.append((reconstruct, f'{core}.multiarray._reconstruct'))
+        entries.append((scalar, f'{core}.multiarray.scalar'))
+    return entries
+
+
+def allow_checkpoints() -> None:
+    """Let torch load mmengine's checkpoints with its protection (``weights_only=True``) on.
+
+    Since torch 2.6 ``torch.load`` refuses what is not a tensor unless it is listed; mmengine
+    0.10 calls it without listing what its own checkpoints hold. Before 2.6 that protection is not
+    the default and there is nothing to list.
+    """
+    import torch
+
+    if _release(torch.__version__) >= (2, 6):
+        torch.serialization.add_safe_globals(checkpoint_globals())
+
+
+def add_package_name() -> None:
+    """Tell mmengine which distribution the module ``mmseg_lrr`` comes from.
+
+    ``mmengine.hub.get_config('mmseg_lrr::…')`` knows the toolbox's own modules only.
+    """
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    MODULE2PACKAGE.setdefault('mmseg_lrr', 'mmseg-lrr')
+
+
+def prepare() -> None:
+    """Make the stack ready; called once, when ``mmseg_lrr`` is imported.
+
+    Raises:
+        UnsupportedStackError: See :func:`check_versions` and :func:`import_toolbox_models`.
+    """
+    check_versions()
+    provide_missing_ops()
+    import_toolbox_models()
+    allow_checkpoints()
+    add_package_name()

@@ -186,7 +186,8 @@ def import_toolbox_models() -> None:
             )
         else:
             raise
-        raise UnsupportedStackError(f'mmseg.models cannot be imported: {error}. {advice}') from error
+        message = f'mmseg.models cannot be imported: {error}. {advice}'
+        raise UnsupportedStackError(message) from error
 
 
 def _history_method(owner: Any, name: str) -> Callable[..., Any]:

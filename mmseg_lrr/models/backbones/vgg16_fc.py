@@ -1,3 +1,4 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """VGG-16 as a fully convolutional network, with fc6 and fc7."""
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+
+from ... import checks
 
 # Number of VGG-16's convolution stages; fc6 and fc7 come after them.
 _NUM_STAGES = 5
@@ -67,7 +70,8 @@ class VGG16FC(BaseModule):
 
     Raises:
         ImportError: If mmpretrain is missing.
-        ValueError: If ``out_indices``, ``frozen_stages`` or ``fc_channels`` is out of range.
+        TypeError, ValueError: If ``out_indices``, ``frozen_stages`` or ``fc_channels`` is none of
+            these.
     """
 
     def __init__(
@@ -78,19 +82,14 @@ class VGG16FC(BaseModule):
         fc_channels: int = 4096,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        num_outputs = len(_OUTPUT_STAGES) + 1
-        out_indices = tuple(out_indices)
-        if not out_indices or list(out_indices) != sorted(
-            set(out_indices) & set(range(num_outputs))
-        ):
+        out_indices = checks.integers('out_indices', out_indices)
+        if list(out_indices) != sorted(set(out_indices) & set(range(len(_OUTPUT_STAGES) + 1))):
             raise ValueError(
-                f'out_indices must be rising numbers out of 0 to {num_outputs - 1}, got '
+                f'out_indices must be rising numbers out of 0 to {len(_OUTPUT_STAGES)}, got '
                 f'{out_indices}'
             )
-        if not -1 <= frozen_stages <= _NUM_STAGES:
-            raise ValueError(f'frozen_stages must be -1 to {_NUM_STAGES}, got {frozen_stages}')
-        if fc_channels < 1:
-            raise ValueError(f'fc_channels must be positive, got {fc_channels}')
+        checks.one_of('frozen_stages', frozen_stages, range(-1, _NUM_STAGES + 1))
+        checks.integer('fc_channels', fc_channels, minimum=1)
         super().__init__(init_cfg or dict(type='Kaiming', layer=['Conv2d']))
         self.out_indices = out_indices
         self.frozen_stages = frozen_stages

@@ -1,0 +1,6 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""What runs around the model."""
+
+from .hooks import ClassBasesHook
+
+__all__ = ['ClassBasesHook']

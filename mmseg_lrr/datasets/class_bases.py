@@ -1,0 +1,175 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Basis functions of a training set's classes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.logging import print_log
+from rich.progress import track
+
+from mmseg_lrr.datasets.label_maps import LabelMaps
+from mmseg_lrr.ops.bases import (
+    MIN_CLASS_FRACTION,
+    PATCH_SIZE,
+    REFERENCE_NUM_PATCHES,
+    TRIES_PER_MAP,
+    basis_functions,
+    dct_basis_functions,
+    sample_patches,
+)
+
+
+def compute_class_bases(
+    label_maps: LabelMaps,
+    class_names: list[str],
+    num_bases: int,
+    *,
+    num_patches: int = REFERENCE_NUM_PATCHES,
+    seed: int = 0,
+) -> np.ndarray:
+    """Compute the basis functions of classes 0, 1, ... from a training set's label maps.
+
+    Shows a progress bar. A class whose patches do not give ``num_bases`` functions (it has no
+    pixels, is nowhere 2% of a 32x32 patch, or all its patches are alike) keeps the DCT functions
+    of a head without data, with a logged warning that names it.
+
+    Args:
+        label_maps: The label maps.
+        class_names: A name for each class, for the warnings.
+        num_bases: K, the number of basis functions of a class.
+        num_patches: Patches wanted for a class.
+        seed: Seed of the random places.
+
+    Returns:
+        ``(num_classes, K, 32, 32)`` float32.
+    """
+    num_classes = len(class_names)
+    bases = dct_basis_functions(num_classes, num_bases)
+    sample = sample_patches(
+        label_maps,
+        range(num_classes),
+        num_patches=num_patches,
+        seed=seed,
+        track=lambda indices, description: track(indices, f'Label maps, {description}'),
+    )
+    warnings = []
+    if sample.num_too_small:
+        warnings.append(
+            f'{sample.num_too_small} of {len(label_maps)} label maps have a side shorter than '
+            f'{PATCH_SIZE} pixels and were not used for the class bases'
+        )
+    for label in track(range(num_classes), 'Basis functions'):
+        patches = sample.patches[label]
+        if not patches.has_pixels:
+            reason = 'no pixels in the training label maps'
+        elif len(patches) == 0:
+            reason = f'no {PATCH_SIZE}x{PATCH_SIZE} patch with {MIN_CLASS_FRACTION:.0%} of it'
+        else:
+            found = basis_functions(patches.unpack(), num_bases)
+            if found[-1].any():
+                bases[label] = found
+                continue
+            reason = f'{len(patches)} patches too alike to give {num_bases} basis functions'
+        warnings.append(
+            f'class {label} ("{class_names[label]}") has {reason}; it keeps the DCT functions'
+        )
+    for warning in warnings:
+        print_log(warning, logger='current', level=logging.WARNING)
+    counts = [len(patches) for patches in sample.patches]
+    print_log(
+        f'class bases from {len(label_maps)} label maps in {sample.num_passes} passes: '
+        f'{min(counts)} to {max(counts)} patches a class',
+        logger='current',
+    )
+    return bases
+
+
+def dataset_class_names(dataset: Any, num_classes: int) -> list[str]:
+    """Return a name for each class: the data set's where it has one, else the number."""
+    names = [str(name) for name in (dataset.metainfo.get('classes') or ())][:num_classes]
+    return names + [str(label) for label in range(len(names), num_classes)]
+
+
+def class_bases_fingerprint(
+    label_maps: LabelMaps, class_names: list[str], num_bases: int, *, num_patches: int, seed: int
+) -> str:
+    """Return a digest of all that decides what :func:`compute_class_bases` gives.
+
+    The label files count by their paths, not by their contents.
+    """
+    description = {
+        'files': label_maps.files,
+        'mappings': label_maps.mappings,
+        'classes': class_names,
+        'num_bases': num_bases,
+        'num_patches': num_patches,
+        'seed': seed,
+        'recipe': [PATCH_SIZE, TRIES_PER_MAP, MIN_CLASS_FRACTION],
+    }
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+
+
+def save_class_bases(path: str | Path, bases: np.ndarray) -> str:
+    """Write bases as ``.npy`` under a temporary name, then put them in place.
+
+    Args:
+        path: File to write; its folder is made if need be.
+        bases: ``(num_classes, K, 32, 32)`` float32.
+
+    Returns:
+        SHA-256 of the file.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, bases)
+    write_atomically(path, buffer.getvalue())
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
+
+
+def load_class_bases(path: str | Path, num_classes: int, num_bases: int) -> np.ndarray:
+    """Read bases and check that they fit.
+
+    Args:
+        path: A ``.npy`` file as :func:`save_class_bases` writes it.
+        num_classes: Number of classes that the file must have.
+        num_bases: K. A file with more basis functions a class serves too: they are ordered, and
+            the first K are taken.
+
+    Returns:
+        ``(num_classes, K, 32, 32)`` float32.
+
+    Raises:
+        ValueError: If the file holds something else.
+    """
+    bases = np.load(path, allow_pickle=False)
+    expected = f'({num_classes}, {num_bases} or more, {PATCH_SIZE}, {PATCH_SIZE})'
+    if (
+        bases.ndim != 4
+        or bases.shape[0] != num_classes
+        or bases.shape[1] < num_bases
+        or bases.shape[2:] != (PATCH_SIZE, PATCH_SIZE)
+    ):
+        raise ValueError(f'class bases in {path} have shape {bases.shape}, expected {expected}')
+    if not np.issubdtype(bases.dtype, np.floating) or not np.isfinite(bases).all():
+        raise ValueError(f'class bases in {path} must be finite floating-point numbers')
+    return bases[:, :num_bases].astype(np.float32)
+
+
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Write a file under a temporary name in its folder, then put it in place."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

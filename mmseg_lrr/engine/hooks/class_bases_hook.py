@@ -1,0 +1,159 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Basis functions computed from the training set before training."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine import dist
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from torch import nn
+
+from mmseg_lrr import checks
+from mmseg_lrr.datasets.class_bases import (
+    class_bases_fingerprint,
+    compute_class_bases,
+    dataset_class_names,
+    load_class_bases,
+    save_class_bases,
+    write_atomically,
+)
+from mmseg_lrr.datasets.label_maps import LabelMaps
+from mmseg_lrr.ops.bases import REFERENCE_NUM_PATCHES
+
+
+@HOOKS.register_module()
+class ClassBasesHook(Hook):
+    """Give LRR heads the basis functions of their training set.
+
+    Acts in ``before_train``, which comes after a checkpoint is loaded or resumed. Heads whose
+    ``bases_loaded`` the checkpoint has set are left alone. For the others, wherever in the model
+    they are (decode heads, auxiliary heads, inside wrappers), the bases are computed on rank 0
+    from the training label maps, sent to the other ranks and set. They are kept in the work
+    directory as ``class_bases.npy`` with what they were computed from in ``class_bases.json``,
+    and read from there by the next run of the same settings. The checkpoint carries them from
+    then on, so testing needs neither.
+
+    Args:
+        bases_file: A ``.npy`` file as ``tools/compute_bases.py`` writes it, ``(num_classes, K,
+            32, 32)``; it is used instead of computing.
+        num_patches: Patches of a class.
+        seed: Seed of the patches' places.
+
+    Raises:
+        FileNotFoundError: If ``bases_file`` is not there.
+        TypeError, ValueError: If ``num_patches`` is not a positive integer or ``seed`` not a
+            non-negative one.
+    """
+
+    # Rank 0 may read a large training set for longer than the default group's timeout.
+    _TIMEOUT = datetime.timedelta(days=1)
+
+    def __init__(
+        self,
+        *,
+        bases_file: str | None = None,
+        num_patches: int = REFERENCE_NUM_PATCHES,
+        seed: int = 0,
+    ) -> None:
+        if bases_file is not None and not Path(bases_file).is_file():
+            raise FileNotFoundError(f'bases_file of ClassBasesHook is not there: {bases_file}')
+        self.bases_file = bases_file
+        self.num_patches = checks.integer('num_patches', num_patches, 1)
+        self.seed = checks.integer('seed', seed, 0)
+
+    def before_train(self, runner: Runner) -> None:
+        """Set the bases of every head that has none yet.
+
+        Args:
+            runner: The runner, about to train.
+        """
+        heads = _heads_with_bases(runner.model)
+        if not heads:
+            runner.logger.warning('ClassBasesHook: the model has no head with class bases')
+            return
+        waiting = {name: head for name, head in heads.items() if not bool(head.bases_loaded)}
+        if not waiting:
+            runner.logger.info('Class bases came with the checkpoint; none are computed')
+            return
+        # A class's bases do not depend on the other classes, nor a basis on those after it, so
+        # one set serves heads that differ in size.
+        num_classes = max(head.num_classes for head in waiting.values())
+        num_bases = max(head.num_bases for head in waiting.values())
+        bases = self._share(runner, num_classes, num_bases)
+        for name, head in waiting.items():
+            head.set_bases(torch.from_numpy(bases[: head.num_classes, : head.num_bases].copy()))
+            runner.logger.info(f'Class bases set in {name}')
+
+    def _share(self, runner: Runner, num_classes: int, num_bases: int) -> np.ndarray:
+        """Get the bases on rank 0 and send them, or the reason why there are none, to all."""
+        bases, failure = None, None
+        group = None
+        if dist.is_distributed() and dist.get_world_size() > 1:
+            group = torch.distributed.new_group(backend='gloo', timeout=self._TIMEOUT)
+        if dist.is_main_process():
+            try:
+                bases = self._get(runner, num_classes, num_bases)
+            except Exception as error:
+                failure = error
+        # The other ranks wait here, so a failure has to reach them too.
+        parcel: list[Any] = [bases, None if failure is None else repr(failure)]
+        dist.broadcast_object_list(parcel, src=0, group=group)
+        if failure is not None:
+            raise failure
+        if parcel[1] is not None:
+            raise RuntimeError(f'rank 0 could not get the class bases: {parcel[1]}')
+        return parcel[0]
+
+    def _get(self, runner: Runner, num_classes: int, num_bases: int) -> np.ndarray:
+        """Read the bases from a file or compute and keep them."""
+        if self.bases_file is not None:
+            bases = load_class_bases(self.bases_file, num_classes, num_bases)
+            runner.logger.info(f'Class bases read from {self.bases_file}')
+            return bases
+
+        dataset = runner.train_dataloader.dataset
+        label_maps = LabelMaps(dataset)
+        class_names = dataset_class_names(dataset, num_classes)
+        fingerprint = class_bases_fingerprint(
+            label_maps, class_names, num_bases, num_patches=self.num_patches, seed=self.seed
+        )
+        kept = Path(runner.work_dir) / 'class_bases.npy'
+        record = kept.with_suffix('.json')
+        if kept.is_file() and record.is_file():
+            # The file's own digest tells a pair that a crash between two writes has mismatched.
+            digest = hashlib.sha256(kept.read_bytes()).hexdigest()
+            if json.loads(record.read_text()) == {'made_from': fingerprint, 'sha256': digest}:
+                runner.logger.info(f'Class bases of an earlier run read from {kept}')
+                return load_class_bases(kept, num_classes, num_bases)
+            runner.logger.info(f'{kept} is of other settings; the class bases are computed anew')
+
+        runner.logger.info(
+            f'Computing class bases from {len(label_maps)} training label maps; '
+            'until then the heads hold DCT functions'
+        )
+        bases = compute_class_bases(
+            label_maps, class_names, num_bases, num_patches=self.num_patches, seed=self.seed
+        )
+        digest = save_class_bases(kept, bases)
+        content = json.dumps({'made_from': fingerprint, 'sha256': digest})
+        write_atomically(record, content.encode())
+        runner.logger.info(f'Class bases written to {kept}')
+        return bases
+
+
+def _heads_with_bases(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules that take class bases, by name, through any wrapper."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if callable(getattr(module, 'set_bases', None)) and hasattr(module, 'bases_loaded')
+    }

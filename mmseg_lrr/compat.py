@@ -163,34 +163,28 @@ def import_toolbox_models() -> None:
     """Import ``mmseg.models``, now that it can be, and explain a failure.
 
     Raises:
-        UnsupportedStackError: The import failed; the message names the cause. Where an earlier
-            import in this process had failed half-way, classes are registered already and the
-            toolbox cannot be imported again: the message says to start anew.
+        UnsupportedStackError: A module is missing, or an earlier import in this process had
+            failed half-way, so that classes are registered already and the toolbox cannot be
+            imported again. The message says what to do.
     """
-    half_imported = 'mmseg.models' not in sys.modules and any(
-        name.startswith('mmseg.models.') for name in sys.modules
-    )
     try:
         importlib.import_module('mmseg.models')
-    except (ImportError, KeyError) as error:
-        if half_imported:
-            advice = (
-                'An earlier import of it in this process had failed and left classes registered, '
-                'so that it cannot be imported again: start a new process (in a notebook: restart '
-                'the kernel) and import mmseg_lrr before anything of mmseg.'
-            )
-        elif isinstance(error, ModuleNotFoundError):
-            advice = (
-                f'Install the package that has the module {error.name!r} (MMSegmentation 1.2 '
-                'does not declare all it needs: pip install ftfy regex), then start a new process.'
-            )
-        else:
-            raise
-        message = f'mmseg.models cannot be imported: {error}. {advice}'
-        raise UnsupportedStackError(message) from error
+    except KeyError as error:
+        # What mmengine's registry raises on a name that it has.
+        raise UnsupportedStackError(
+            f'mmseg.models cannot be imported: {error}. An earlier import of it in this process '
+            'had failed and left classes registered. Start a new process (in a notebook, restart '
+            'the kernel) and import mmseg_lrr before anything of mmseg.'
+        ) from error
+    except ModuleNotFoundError as error:
+        raise UnsupportedStackError(
+            f'mmseg.models cannot be imported: {error}. Install the package that has the module '
+            f'{error.name!r} (MMSegmentation does not declare all it needs: pip install ftfy '
+            'regex), then start a new process.'
+        ) from error
 
 
-def _history_method(owner: Any, name: str) -> Callable[..., Any]:
+def _history_method(owner: Any, name: str, *default: Any) -> Callable[..., Any]:
     """Stand in for ``getattr`` while a checkpoint is unpickled.
 
     Pickle writes a method as ``getattr(HistoryBuffer, 'mean')``. This gives exactly the four
@@ -202,7 +196,7 @@ def _history_method(owner: Any, name: str) -> Callable[..., Any]:
     """
     from mmengine.logging import HistoryBuffer
 
-    if owner is HistoryBuffer and type(name) is str and name in _HISTORY_METHODS:
+    if owner is HistoryBuffer and name in _HISTORY_METHODS and not default:
         return HistoryBuffer.__dict__[name]
     raise pickle.UnpicklingError(
         f'refused: the checkpoint asks for getattr({owner!r}, {name!r}); only the statistics '
@@ -253,6 +247,29 @@ def allow_checkpoints() -> None:
         torch.serialization.add_safe_globals(checkpoint_globals())
 
 
+def keep_protection() -> bool:
+    """Keep the protection on where the installed mmengine would take it off by itself.
+
+    The fork onedl-mmengine 0.10.12 lists the real ``getattr`` while it loads a checkpoint, and
+    loads the file again without protection where that fails. Its loader is replaced by a plain
+    ``torch.load`` under the list of :func:`allow_checkpoints`.
+
+    Returns:
+        Whether there was such a loader. Upstream mmengine has none.
+    """
+    import torch
+    from mmengine.runner import checkpoint
+
+    if not hasattr(checkpoint, '_safe_torch_load'):
+        return False
+
+    def load(file: Any, map_location: Any = None) -> Any:
+        return torch.load(file, map_location=map_location)
+
+    checkpoint._safe_torch_load = load
+    return True
+
+
 def add_package_name() -> None:
     """Tell mmengine which distribution the module ``mmseg_lrr`` comes from.
 
@@ -273,4 +290,5 @@ def prepare() -> None:
     provide_missing_ops()
     import_toolbox_models()
     allow_checkpoints()
+    keep_protection()
     add_package_name()

@@ -1,0 +1,93 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Run MMSegmentation's own command-line scripts, with this package registered.
+
+``tools/train.py`` and ``tools/test.py`` are the toolbox's: the installed scripts are run as they
+are, so every option of theirs behaves as users know it. What is ours is taken out of the command
+line and translated before.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmseg
+
+_TEST_HELP = """
+options of mmseg-lrr:
+  --aug-test            another name of --tta: test time augmentation by the config's tta_model
+                        and tta_pipeline
+"""
+
+
+def find_script(name: str, package: Path | None = None) -> Path:
+    """Find one of the toolbox's scripts.
+
+    Args:
+        name: File name, such as ``train.py``.
+        package: Folder of the module ``mmseg``; the imported one by default.
+
+    Returns:
+        The script in ``mmseg/.mim/tools`` (installed from a wheel) or in ``tools`` beside the
+        module (an editable checkout of the toolbox).
+
+    Raises:
+        FileNotFoundError: It is in neither; the message says where it was looked for.
+    """
+    if package is None:
+        package = Path(mmseg.__file__).resolve().parent
+    places = [package / '.mim' / 'tools' / name, package.parent / 'tools' / name]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(
+        f"MMSegmentation's {name} was not found; looked for {' and '.join(map(str, places))}. "
+        'Install mmsegmentation from its wheel, or as an editable checkout.'
+    )
+
+
+def translate(argv: Sequence[str]) -> list[str]:
+    """Turn a command line of ``tools/test.py`` into one that the toolbox's script understands.
+
+    Options that set config values have to be merged into the user's own ``--cfg-options``: of a
+    repeated ``--cfg-options``, argparse keeps the last only.
+
+    Args:
+        argv: Arguments as given by the user, without the program's name.
+
+    Returns:
+        Arguments for the toolbox's ``test.py``, in the same order.
+    """
+    return ['--tta' if argument == '--aug-test' else argument for argument in argv]
+
+
+def _run(script: Path, argv: Sequence[str], more_help: str = '') -> None:
+    """Run a script in this process as ``python script argv`` would."""
+    sys.argv = [str(script), *argv]
+    try:
+        runpy.run_path(str(script), run_name='__main__')
+    except SystemExit as stop:
+        # argparse has printed the toolbox's help and leaves with 0; ours follows it.
+        if not stop.code and {'-h', '--help'} & set(argv):
+            print(more_help, end='')
+        raise
+
+
+def train(argv: Sequence[str] | None = None) -> None:
+    """Run the toolbox's ``train.py``.
+
+    Args:
+        argv: Arguments without the program's name; those of this process by default.
+    """
+    _run(find_script('train.py'), sys.argv[1:] if argv is None else argv)
+
+
+def test(argv: Sequence[str] | None = None) -> None:
+    """Run the toolbox's ``test.py``, understanding our options too (see :func:`translate`).
+
+    Args:
+        argv: Arguments without the program's name; those of this process by default.
+    """
+    _run(find_script('test.py'), translate(sys.argv[1:] if argv is None else argv), _TEST_HELP)

@@ -1,0 +1,49 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""What the tests share: the real data's place, the seed, the number of threads."""
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mmseg_lrr  # noqa: F401  (makes the stack ready and registers every class)
+
+REPO_ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Use the cores this process may run on, unless the environment names a number of threads."""
+    if 'OMP_NUM_THREADS' not in os.environ:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+        torch.set_num_threads(cores or 1)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Start every test from the same random state, whichever tests ran before."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope='session')
+def repo_root() -> Path:
+    """Folder of the repository."""
+    return REPO_ROOT
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Callable[[str], Path]:
+    """Give the folder of a real data set by name (``shared_data('voc')``), or skip the test."""
+
+    def find(name: str) -> Path:
+        path = REPO_ROOT.parent / 'shared' / 'data' / name
+        if not path.is_dir():
+            pytest.skip(f'real data not here: ../shared/data/{name} beside the repository')
+        return path
+
+    return find

@@ -1,0 +1,7 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Test a model: the toolbox's own ``tools/test.py``, with LRR registered and ``--aug-test``."""
+
+from mmseg_lrr.apis import toolbox
+
+if __name__ == '__main__':
+    toolbox.test()

@@ -1,0 +1,6 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Decode heads."""
+
+from .lrr_head import LRRHead
+
+__all__ = ['LRRHead']

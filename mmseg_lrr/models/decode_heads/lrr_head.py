@@ -1,0 +1,411 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Laplacian pyramid reconstruction and refinement, the decode head of LRR."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.losses import accuracy
+from mmseg.registry import MODELS
+from mmseg.utils import ConfigType, SampleList
+from torch import Tensor
+
+from mmseg_lrr import checks
+
+from ..layers import PyramidUpsample, branch_levels, coefficient_conv, crop
+
+
+@MODELS.register_module()
+class LRRHead(BaseDecodeHead):
+    """Decode head of LRR (Ghiasi & Fowlkes, ECCV 2016; spec sections 1 to 3).
+
+    Works in the toolbox's ``EncoderDecoder`` on any backbone that gives one to four maps at strides
+    that halve. Levels are named by the stride of the map that they read: ``32x``, ``16x``, ``8x``,
+    ``4x``. Each level predicts coefficients of class-specific basis functions, paints its score
+    detail with them, and adds it to the coarser level's upsampled scores where the boundary mask
+    lets it. Every level is trained against its own subsampled labels. The defaults are those of
+    the released network and its training.
+
+    Lists with one entry a level are in the backbone's order, fine to coarse.
+
+    Args:
+        in_channels: channels of the maps that are read; an int for a single map.
+        num_classes: number of classes C, at least 2.
+        in_index: indices of the maps among the backbone's outputs. Default: the first ones.
+        strides: strides of the maps in input pixels. Default: the last of (4, 8, 16, 32).
+        num_bases: basis functions a class, K.
+        reconstruction_factor: u, upsampling of each level's coefficients; even; one, or one a
+            level. One value is lowered to the stride where it is larger (u = 8 at stride 4).
+            Neighbouring levels' score maps must then be equally fine, or differ by 2.
+        kernel_size: of the coefficient convolutions; odd.
+        upsample_border: what the 2x upsampling sees outside the map: ``'zeros'`` as in the
+            released network, or ``'replicate'``.
+        boundary_mask: config of the mask, or None for the unmasked network. Its ``window`` may be
+            one or one a level (the coarsest one's is not used); default 2u + 1.
+        learned_bases: whether the basis functions are trained; frozen in the released code.
+        dilation_erosion: config of the two DE branches, whose ``levels`` (default: the coarsest)
+            are names such as ``['32x']``; None trains without DE.
+        loss_decode: config, or list of configs, of the losses of every level. Any of the toolbox's
+            pixel losses serves; the terms are named ``{loss_name}_{level}``.
+        loss_dilation_erosion: config of the DE losses; one radius a DE level.
+        ignore_index: label of pixels that do not count.
+        align_corners: must be False: LRR is defined at half-pixel centres.
+        sampler: not supported, must be None.
+        out_channels: not supported, must be None or ``num_classes``.
+        init_cfg: initialisation config. Default None: all coefficients start at zero.
+
+    Raises:
+        TypeError, ValueError: at build time, naming the option, the value and what is accepted.
+    """
+
+    def __init__(self,
+                 in_channels: int | Sequence[int],
+                 num_classes: int,
+                 in_index: int | Sequence[int] | None = None,
+                 *,
+                 strides: Sequence[int] | None = None,
+                 num_bases: int = 10,
+                 reconstruction_factor: int | Sequence[int] = 4,
+                 kernel_size: int = 5,
+                 upsample_border: str = 'zeros',
+                 boundary_mask: ConfigType | None = dict(type='BoundaryMask'),  # noqa: B006, B008
+                 learned_bases: bool = False,
+                 dilation_erosion: ConfigType | None = dict(  # noqa: B006, B008
+                     type='DilationErosionBranch'),
+                 loss_decode: ConfigType | Sequence[ConfigType] = dict(  # noqa: B006, B008
+                     type='LevelCrossEntropyLoss'),
+                 loss_dilation_erosion: ConfigType = dict(  # noqa: B006, B008
+                     type='DilationErosionLoss', radii=(32, )),
+                 ignore_index: int = 255,
+                 align_corners: bool = False,
+                 sampler: ConfigType | None = None,
+                 out_channels: int | None = None,
+                 init_cfg: ConfigType | None = None) -> None:
+        checks.integer('num_classes', num_classes, 2)
+        if sampler is not None:
+            raise ValueError('LRRHead does not support sampler: its losses weigh every valid pixel '
+                             f'of an image the same; got sampler={sampler!r}, expected None')
+        if out_channels not in (None, num_classes):
+            raise ValueError('LRRHead does not support out_channels other than num_classes: its '
+                             'masks and losses need one score a class; got '
+                             f'out_channels={out_channels!r}, expected None or {num_classes}')
+        if align_corners is not False:
+            raise ValueError('align_corners must be False (LRR is defined at half-pixel centres), '
+                             f'got {align_corners!r}')
+        if isinstance(in_channels, int):
+            in_channels = [in_channels]
+        in_channels = checks.integers('in_channels', in_channels, 1)
+        if in_index is None:
+            in_index = range(len(in_channels))
+        elif isinstance(in_index, int):
+            in_index = [in_index]
+        in_index = checks.integers('in_index', tuple(in_index))
+        if len(in_index) != len(in_channels):
+            raise ValueError(f'in_index must have one index for each of the {len(in_channels)} '
+                             f'in_channels, got {list(in_index)}')
+        checks.integer('num_bases', num_bases, 1)
+        super().__init__(
+            in_channels=list(in_channels),
+            channels=num_classes * num_bases,
+            num_classes=num_classes,
+            out_channels=num_classes,
+            in_index=list(in_index),
+            input_transform='multiple_select',
+            dropout_ratio=0,
+            loss_decode=loss_decode,
+            ignore_index=ignore_index,
+            align_corners=align_corners,
+            init_cfg=init_cfg)
+        # The pyramid takes its place; left over, it would be a parameter that no loss reaches.
+        del self.conv_seg
+        self.num_bases = num_bases
+        self._init_levels(strides, reconstruction_factor)
+        self._init_pyramid(kernel_size, upsample_border, boundary_mask, learned_bases)
+        self._init_dilation_erosion(dilation_erosion, loss_dilation_erosion, kernel_size)
+        self.register_buffer('bases_loaded', torch.tensor(False))
+        self._bases_reported = False
+
+    def _init_levels(self, strides: Sequence[int] | None,
+                     reconstruction_factor: int | Sequence[int]) -> None:
+        """Name the levels; find each one's upsampling u and the stride of its score map."""
+        num_levels = len(self.in_channels)
+        if strides is None:
+            if num_levels > 4:
+                raise ValueError('strides must be given for more than 4 maps, got in_channels='
+                                 f'{self.in_channels}')
+            strides = (4, 8, 16, 32)[-num_levels:]
+        strides = checks.integers('strides', tuple(strides), 2)
+        if len(strides) != num_levels or any(
+                coarse != 2 * fine for fine, coarse in zip(strides, strides[1:], strict=False)):
+            raise ValueError(f'strides must double from one map to the next, one for each of the '
+                             f'{num_levels} in_channels, fine to coarse, got {list(strides)}')
+        factors = checks.per_level('reconstruction_factor', reconstruction_factor, num_levels)
+        if not isinstance(reconstruction_factor, list | tuple):
+            factors = [min(factor, stride) for factor, stride in zip(factors, strides, strict=True)]
+        for factor, stride in zip(factors, strides, strict=True):
+            checks.integer('reconstruction_factor', factor, 2)
+            if factor % 2 or stride % factor:
+                raise ValueError('reconstruction_factor must be even and divide the stride '
+                                 f'{stride} of its level, got {factor}')
+        # From here on everything is by name, coarse to fine.
+        self.levels = [f'{stride}x' for stride in reversed(strides)]
+        self.level_channels = dict(zip(self.levels, reversed(self.in_channels), strict=True))
+        self.factors = dict(zip(self.levels, reversed(factors), strict=True))
+        self.level_strides = {
+            level: stride // self.factors[level]
+            for level, stride in zip(self.levels, reversed(strides), strict=True)
+        }
+        for coarse, fine in zip(self.levels, self.levels[1:], strict=False):
+            if self.level_strides[coarse] not in (self.level_strides[fine],
+                                                  2 * self.level_strides[fine]):
+                raise ValueError(
+                    f'reconstruction_factor gives score maps of strides {self.level_strides}: '
+                    f'{fine} must be as fine as {coarse} or twice as fine, got factors '
+                    f'{self.factors}')
+
+    def _init_pyramid(self, kernel_size: int, upsample_border: str,
+                      boundary_mask: ConfigType | None, learned_bases: bool) -> None:
+        checks.integer('kernel_size', kernel_size, 1)
+        if kernel_size % 2 == 0:
+            raise ValueError(f'kernel_size must be odd, got {kernel_size}')
+        self.coefficients = nn.ModuleDict({
+            level: coefficient_conv(channels, self.num_classes * self.num_bases, kernel_size)
+            for level, channels in self.level_channels.items()
+        })
+        self.reconstructions = nn.ModuleDict({
+            level: MODELS.build(
+                dict(type='BasisReconstruction', num_classes=self.num_classes,
+                     num_bases=self.num_bases, factor=factor, learned=learned_bases))
+            for level, factor in self.factors.items()
+        })
+        self.upsamples = nn.ModuleDict({
+            fine: PyramidUpsample(
+                factor=self.level_strides[coarse] // self.level_strides[fine],
+                border=upsample_border)
+            for coarse, fine in zip(self.levels, self.levels[1:], strict=False)
+        })
+        self.masks = nn.ModuleDict()
+        if boundary_mask is not None:
+            mask_cfg = dict(boundary_mask)
+            windows = checks.per_level('boundary_mask window', mask_cfg.pop('window', None),
+                                       len(self.levels))
+            by_level = dict(zip(reversed(self.levels), windows, strict=True))
+            for level in self.levels[1:]:
+                window = by_level[level] or 2 * self.factors[level] + 1
+                self.masks[level] = MODELS.build({**mask_cfg, 'window': window})
+
+    def _init_dilation_erosion(self, dilation_erosion: ConfigType | None,
+                               loss_dilation_erosion: ConfigType, kernel_size: int) -> None:
+        self.dilation = self.erosion = None
+        if dilation_erosion is None:
+            return
+        cfg = dict(dilation_erosion)
+        levels = branch_levels(cfg.pop('levels', None), self.levels)
+        cfg.update(
+            in_channels={level: self.level_channels[level] for level in levels},
+            num_classes=self.num_classes,
+            num_bases=self.num_bases,
+            kernel_size=kernel_size)
+        self.dilation = MODELS.build(cfg)
+        self.erosion = MODELS.build(cfg)
+        self.loss_dilation_erosion = MODELS.build(loss_dilation_erosion)
+        radii = self.loss_dilation_erosion.radii
+        if len(radii) != len(levels):
+            raise ValueError('loss_dilation_erosion radii must have one radius for each of the DE '
+                             f'levels {levels}, got {list(radii)}')
+
+    # ------------------------------------------------------------------ the pyramid
+
+    def forward_levels(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Scores of every level.
+
+        Args:
+            inputs: the backbone's feature maps, what ``EncoderDecoder.extract_feat`` gives.
+
+        Returns:
+            ``{'32x': (N, C, h, w), ..., '4x': (N, C, H, W)}``, coarse to fine, each at its own
+            resolution (1/8, 1/4, 1/2 and 1/1 of the input at u = 4, rounded up to whole blocks).
+        """
+        return self._pyramid(self._features(inputs))
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Scores (N, C, H, W) of the finest level, at its own resolution."""
+        return self.forward_levels(inputs)[self.levels[-1]]
+
+    def _features(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The selected maps by level, coarse to fine."""
+        maps = reversed(self._transform_inputs(inputs))
+        features = dict(zip(self.levels, maps, strict=True))
+        for level, feature in features.items():
+            if feature.shape[1] != self.level_channels[level]:
+                raise ValueError(
+                    f'in_channels says {self.level_channels[level]} channels at level {level}, but '
+                    f'the backbone gives {feature.shape[1]} (map of shape {tuple(feature.shape)})')
+        return features
+
+    def _pyramid(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        predictions = {}
+        coarser = None
+        for level, feature in features.items():
+            detail = self.reconstructions[level](self.coefficients[level](feature))
+            if coarser is None:
+                prediction = detail
+            else:
+                upsampled = self.upsamples[level](coarser, detail.shape[2:])
+                if level in self.masks:
+                    detail = self.masks[level](upsampled) * detail
+                prediction = upsampled + detail
+            predictions[level] = coarser = prediction
+        return predictions
+
+    # ------------------------------------------------------------------ training
+
+    def loss(self, inputs: Sequence[Tensor], batch_data_samples: SampleList,
+             train_cfg: ConfigType) -> dict[str, Tensor]:
+        """Losses of every level and of the DE branches."""
+        self._report_bases()
+        features = self._features(inputs)
+        losses = self.loss_by_feat(self._pyramid(features), batch_data_samples)
+        if self.dilation is not None:
+            branches = (features, self.reconstructions, self.upsamples)
+            losses.update(
+                self.loss_dilation_erosion(
+                    self.dilation(*branches), self.erosion(*branches),
+                    self._stack_batch_gt(batch_data_samples).squeeze(1), self.level_strides,
+                    self.ignore_index))
+        return losses
+
+    def loss_by_feat(self, seg_logits: Mapping[str, Tensor],
+                     batch_data_samples: SampleList) -> dict[str, Tensor]:
+        """Losses of every level at its own resolution.
+
+        Args:
+            seg_logits: what :meth:`forward_levels` gives.
+            batch_data_samples: samples with ``gt_sem_seg``, padded to one size.
+
+        Returns:
+            ``{'loss_ce_32x': scalar, ..., 'acc_seg': accuracy of the finest level in percent}``.
+        """
+        labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        losses: dict[str, Tensor] = {}
+        for level, scores in seg_logits.items():
+            level_labels = subsample_labels(labels, self.level_strides[level])
+            scores = crop(scores, level_labels.shape[1:])
+            for loss_decode in self._losses_decode():
+                name = f'{loss_decode.loss_name}_{level}'
+                value = loss_decode(scores, level_labels, ignore_index=self.ignore_index)
+                losses[name] = losses[name] + value if name in losses else value
+        losses['acc_seg'] = accuracy(scores, level_labels, ignore_index=self.ignore_index)
+        return losses
+
+    def _losses_decode(self) -> Sequence[nn.Module]:
+        if isinstance(self.loss_decode, nn.ModuleList):
+            return self.loss_decode
+        return [self.loss_decode]
+
+    def _stack_batch_gt(self, batch_data_samples: SampleList) -> Tensor:
+        """(N, 1, H, W) labels; an error names the image whose labels are not classes."""
+        labels = super()._stack_batch_gt(batch_data_samples)
+        wrong = ((labels < 0) | (labels >= self.num_classes)) & (labels != self.ignore_index)
+        if wrong.any():
+            image = int(wrong.flatten(1).any(dim=1).nonzero()[0])
+            metainfo = batch_data_samples[image].metainfo
+            found = sorted(set(labels[image][wrong[image]].tolist()))
+            raise ValueError(
+                f'labels must be 0 .. {self.num_classes - 1} or {self.ignore_index}, got {found} '
+                f'in {metainfo.get("seg_map_path") or metainfo.get("img_path", "a sample")}')
+        return labels
+
+    # ------------------------------------------------------------------ testing
+
+    def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Bring scores to the network's input size: upsample by a whole factor, then crop.
+
+        Args:
+            seg_logits: (N, C, h, w) scores of the finest level.
+            batch_img_metas: as in the toolbox.
+
+        Returns:
+            (N, C, H, W) at the size of the network's input; aligned at its top left, never
+            stretched.
+        """
+        meta = batch_img_metas[0]
+        if isinstance(meta['img_shape'], torch.Size):  # a window of the toolbox's slide mode
+            size = meta['img_shape']
+        else:
+            size = meta.get('pad_shape', meta['img_shape'])
+        factor = self.level_strides[self.levels[-1]]
+        if factor > 1:
+            seg_logits = F.interpolate(
+                seg_logits, scale_factor=factor, mode='bilinear', align_corners=False)
+        return crop(seg_logits, tuple(size[:2]))
+
+    # ------------------------------------------------------------------ bases
+
+    def set_bases(self, bases: Tensor | np.ndarray) -> None:
+        """Fill every level's basis functions from one set.
+
+        Args:
+            bases: (num_classes, num_bases, 32, 32).
+
+        Raises:
+            ValueError: on another shape.
+        """
+        bases = torch.as_tensor(bases)
+        expected = (self.num_classes, self.num_bases, 32, 32)
+        if tuple(bases.shape) != expected:
+            raise ValueError(f'bases must have shape {expected} = (num_classes, num_bases, 32, 32),'
+                             f' got {tuple(bases.shape)}')
+        for reconstruction in self.reconstructions.values():
+            reconstruction.set_bases(bases)
+        self.bases_loaded.fill_(True)
+
+    def _report_bases(self) -> None:
+        """Say once, when training begins, that nothing has brought basis functions."""
+        if not self._bases_reported and not self.bases_loaded:
+            print_log(
+                'LRRHead trains on cosine basis functions: neither a checkpoint nor a hook has '
+                'brought those of the classes. Add custom_hooks = [dict(type="ClassBasesHook")] to '
+                'compute them from the training labels.', logger='current', level=logging.WARNING)
+        self._bases_reported = True
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Give levels that a checkpoint of fewer levels lacks the bases that it has.
+
+        A stage-1 checkpoint (LRR-32x) so brings the bases of stage 2 (LRR-4x). Where the
+        checkpoint's bases do not fit, the flag is not taken over either, so that the hook computes
+        new ones.
+        """
+        flag = prefix + 'bases_loaded'
+        keys = {level: f'{prefix}reconstructions.{level}.bases' for level in self.levels}
+        stored = [level for level in self.levels if keys[level] in state_dict]
+        if flag in state_dict and stored:
+            source = stored[0]
+            for level in self.levels:
+                if level not in stored and self.factors[level] == self.factors[source]:
+                    state_dict[keys[level]] = state_dict[keys[source]].clone()
+                    print_log(f'Level {level} takes over the basis functions of {source}.',
+                              logger='current')
+            fits = all(
+                keys[level] in state_dict
+                and state_dict[keys[level]].shape == self.reconstructions[level].bases.shape
+                for level in self.levels)
+            state_dict[flag] = state_dict[flag] & fits
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def subsample_labels(labels: Tensor, stride: int) -> Tensor:
+    """Every ``stride``-th label at half-pixel centres: index stride * i + stride // 2.
+
+    Args:
+        labels: (N, H, W).
+
+    Returns:
+        (N, h, w), the samples whose index lies inside the map.
+    """
+    return labels[:, stride // 2::stride, stride // 2::stride]

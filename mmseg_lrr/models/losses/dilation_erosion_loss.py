@@ -1,0 +1,86 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Logistic losses on each class's dilated and eroded ground-truth mask."""
+
+from collections.abc import Mapping, Sequence
+
+import torch.nn as nn
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from mmseg_lrr import checks
+from mmseg_lrr.ops.dilation_erosion import (
+    FOOTPRINTS,
+    dilation_erosion_targets,
+    row_half_widths,
+)
+from mmseg_lrr.ops.precision import full_precision
+
+
+def logistic_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Of each image log(1 + exp(-t x)), summed over classes and pixels, over (pixels + 1).
+
+    Args:
+        scores: x, (N, C, h, w).
+        targets: t, (N, C, h, w) of +1 / -1.
+
+    Returns:
+        (N, ), >= 0.
+    """
+    loss = F.softplus(-targets.to(scores.dtype) * scores)
+    return loss.flatten(1).sum(dim=1) / (scores[0, 0].numel() + 1)
+
+
+@MODELS.register_module()
+class DilationErosionLoss(nn.Module):
+    """The DE losses of every level of the two branches (spec section 3).
+
+    Ignored pixels count as background, but an image of which no pixel is labelled says nothing:
+    its loss is 0 (ours).
+
+    Args:
+        radii: one radius a level of the branch, coarse to fine, in pixels at input resolution; the
+            released code has [32].
+        footprint: ``'disk'``, or ``'octagon'`` for MATLAB's ``strel`` as in the released code.
+        loss_weight: factor on the losses; one, or one a level, coarse to fine.
+    """
+
+    def __init__(self, *, radii: Sequence[int] = (32, ), footprint: str = 'disk',
+                 loss_weight: float | Sequence[float] = 1.0) -> None:
+        super().__init__()
+        self.radii = checks.integers('radii', radii, 1)
+        self.footprint = checks.one_of('footprint', footprint, FOOTPRINTS)
+        for radius in self.radii:
+            row_half_widths(radius, footprint)
+        weights = checks.per_level('loss_weight', loss_weight, len(self.radii))
+        self.loss_weights = tuple(checks.number('loss_weight', weight, 0) for weight in weights)
+
+    def forward(self, dilation: Mapping[str, Tensor], erosion: Mapping[str, Tensor],
+                labels: Tensor, strides: Mapping[str, int],
+                ignore_index: int = 255) -> dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            dilation: scores of the dilated masks by level, coarse to fine, each (N, C, h, w) with
+                h and w covering the label map at that level's stride.
+            erosion: the same of the eroded masks.
+            labels: (N, H, W) integer, at input resolution, after all augmentation and padding.
+            strides: pixels of ``labels`` to one of the scores', by level.
+            ignore_index: label of ignored pixels.
+
+        Returns:
+            Means over the batch, ``{'loss_dilation_32x': scalar, 'loss_erosion_32x': scalar, ...}``.
+        """
+        losses = {}
+        labelled = (labels != ignore_index).flatten(1).any(dim=1)
+        for level, radius, weight in zip(dilation, self.radii, self.loss_weights, strict=True):
+            targets = dilation_erosion_targets(
+                labels, dilation[level].shape[1], radius, ignore_index,
+                footprint=self.footprint, stride=strides[level])
+            for name, scores, target in zip(('dilation', 'erosion'),
+                                            (dilation[level], erosion[level]), targets,
+                                            strict=True):
+                height, width = target.shape[2:]
+                loss = logistic_loss(full_precision(scores)[:, :, :height, :width], target)
+                losses[f'loss_{name}_{level}'] = weight * (loss * labelled).mean()
+        return losses

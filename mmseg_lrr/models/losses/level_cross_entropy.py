@@ -1,0 +1,68 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Softmax loss of one level, at that level's own resolution."""
+
+from collections.abc import Sequence
+
+import torch.nn as nn
+import torch.nn.functional as F
+from mmseg.models.losses.utils import get_class_weight
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from mmseg_lrr import checks
+from mmseg_lrr.ops.precision import full_precision
+
+
+@MODELS.register_module()
+class LevelCrossEntropyLoss(nn.Module):
+    """Cross entropy in which each image weighs the same (spec section 3, the released code's).
+
+    Per image the sum over the valid pixels is divided by (number of valid pixels + 1); then the
+    mean is taken over the batch. The toolbox's ``CrossEntropyLoss`` takes one mean over all pixels
+    of the batch. The head calls it once a level and names each term ``{loss_name}_{level}``.
+
+    Args:
+        loss_weight: factor on the loss.
+        class_weight: one weight a class, or the name of a file that holds them, as in the
+            toolbox's ``CrossEntropyLoss``. A pixel's loss is multiplied by its class's weight; the
+            divisor stays the number of pixels.
+        loss_name: must begin with ``loss_`` to be trained on.
+    """
+
+    def __init__(self, *, loss_weight: float = 1.0,
+                 class_weight: Sequence[float] | str | None = None,
+                 loss_name: str = 'loss_ce') -> None:
+        super().__init__()
+        self.loss_weight = checks.number('loss_weight', loss_weight, 0)
+        self.class_weight = get_class_weight(class_weight)
+        self._loss_name = loss_name
+
+    @property
+    def loss_name(self) -> str:
+        """Name of the term in the log."""
+        return self._loss_name
+
+    def forward(self, cls_score: Tensor, label: Tensor, weight: Tensor | None = None,
+                ignore_index: int = 255) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            cls_score: (N, C, h, w) scores.
+            label: (N, h, w) integer, at the resolution of ``cls_score``.
+            weight: (N, h, w) factors on the pixels' losses, or None.
+            ignore_index: label of pixels that do not count.
+
+        Returns:
+            Scalar; 0, with zero gradients, if no pixel is valid.
+        """
+        cls_score = full_precision(cls_score)
+        class_weight = self.class_weight
+        if class_weight is not None:
+            class_weight = cls_score.new_tensor(class_weight)
+        loss = F.cross_entropy(
+            cls_score, label.long(), weight=class_weight, ignore_index=ignore_index,
+            reduction='none')
+        if weight is not None:
+            loss = loss * weight
+        valid = (label != ignore_index).flatten(1).sum(dim=1)
+        return self.loss_weight * (loss.flatten(1).sum(dim=1) / (valid + 1)).mean()

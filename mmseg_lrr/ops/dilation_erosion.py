@@ -1,0 +1,188 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Dilated and eroded class masks of a batch of label maps, by distance transform."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FOOTPRINTS = ('disk', 'octagon')
+_CPU_CHUNK_ELEMENTS = 1 << 19
+
+
+def row_half_widths(radius: int, footprint: str = 'disk') -> list[int]:
+    """Half-widths of a footprint's rows, from its middle row outwards.
+
+    Args:
+        radius: in pixels.
+        footprint: ``'disk'`` is dx^2 + dy^2 <= radius^2 (3209 pixels at radius 32). ``'octagon'``
+            is what MATLAB's ``strel('disk', radius)``, and so the released code, makes: the sum of
+            lines in four directions (3285 pixels at radius 32); defined for radius >= 4.
+
+    Returns:
+        ``widths``: the row dy away from the middle spans dx = -widths[|dy|] .. widths[|dy|]; rows
+        beyond the list are empty.
+
+    Raises:
+        ValueError: on an unknown footprint or a radius that it is not defined for.
+    """
+    if footprint == 'disk':
+        if radius < 0:
+            raise ValueError(f'radius must be >= 0, got {radius}')
+        return [math.isqrt(radius * radius - dy * dy) for dy in range(radius + 1)]
+    if footprint != 'octagon':
+        raise ValueError(f'footprint must be one of {FOOTPRINTS}, got {footprint!r}')
+    if radius < 4:
+        raise ValueError(f'radius of an octagon must be >= 4, got {radius}')
+    # strel's decomposition into four lines, lengthened along the axes where it falls short.
+    reach = 2 * radius / (1 / math.tan(math.pi / 8) + 1 / math.sin(math.pi / 8))
+    straight, diagonal = math.floor(reach), math.floor(reach / math.sqrt(2))
+    extra = max(radius - (straight + 2 * diagonal) - 1, 0)
+    half_side = straight + 2 * diagonal + extra
+    half_diagonal = 2 * (straight + diagonal + extra)
+    return [min(half_side, half_diagonal - dy) for dy in range(half_side + 1)]
+
+
+def _distance_type(limit: int) -> torch.dtype:
+    """Smallest type that holds ``limit`` plus the longest step below it without wrapping round."""
+    return torch.uint8 if 2 * limit < 256 else torch.int16
+
+
+def _spread(distance: Tensor, dim: int, limit: int) -> Tensor:
+    """In place: lower each entry to its distance along ``dim`` from the nearest zero of the input.
+
+    Exact up to ``limit``: steps of 1, 2, 4, ... reach every offset. Entries start at 0 (a seed) or
+    above ``limit``.
+    """
+    length = distance.shape[dim]
+    step = 1
+    while step <= min(limit, length - 1):
+        reached = distance + step
+        ahead = distance.narrow(dim, step, length - step)
+        behind = distance.narrow(dim, 0, length - step)
+        torch.minimum(ahead, reached.narrow(dim, 0, length - step), out=ahead)
+        torch.minimum(behind, reached.narrow(dim, step, length - step), out=behind)
+        step *= 2
+    return distance
+
+
+def _distance_to_change(labels: Tensor, dim: int, limit: int) -> Tensor:
+    """Steps along ``dim`` to the nearest pixel of another label, capped just above ``limit``.
+
+    The border of the map is no change.
+    """
+    length = labels.shape[dim]
+    distance = torch.full_like(labels, limit, dtype=_distance_type(limit))
+    if length > 1:
+        ahead, behind = labels.narrow(dim, 1, length - 1), labels.narrow(dim, 0, length - 1)
+        changes = ahead != behind
+        # Both pixels at a change are one step from another label.
+        distance.narrow(dim, 1, length - 1).masked_fill_(changes, 0)
+        distance.narrow(dim, 0, length - 1).masked_fill_(changes, 0)
+    return _spread(distance, dim, limit - 1).add_(1)
+
+
+def _rows(x: Tensor, dy: int, margin: int, stride: int, count: int) -> Tensor:
+    """Rows ``stride * i + stride // 2 + dy`` of a map padded by ``margin`` rows."""
+    start = margin + stride // 2 + dy
+    return x[:, start:start + stride * (count - 1) + 1:stride]
+
+
+def _within(row_distance: Tensor, half_widths: list[int], stride: int, count: int) -> Tensor:
+    """Whether any row of the footprint, centred at each sample, holds a seed.
+
+    Args:
+        row_distance: (P, H, w) integer, distance to the nearest seed in the same row.
+
+    Returns:
+        (P, count, w) bool.
+    """
+    margin, widest = len(half_widths) - 1, max(half_widths)
+    padded = F.pad(row_distance, (0, 0, margin, margin), value=widest + 1)
+    # The smallest excess over a row's half-width decides. Each row's distances are raised by what
+    # it is narrower than the widest row: additions and minima are vectorised for small integers,
+    # comparisons and logical operations are not.
+    excess = _rows(padded, 0, margin, stride, count) + (widest - half_widths[0])
+    for dy in range(1, margin + 1):
+        nearest = torch.minimum(_rows(padded, -dy, margin, stride, count),
+                                _rows(padded, dy, margin, stride, count))
+        torch.minimum(excess, nearest.add_(widest - half_widths[dy]), out=excess)
+    return excess <= widest
+
+
+def _subsample(x: Tensor, dim: int, stride: int) -> Tensor:
+    return x[(slice(None), ) * dim + (slice(stride // 2, None, stride), )]
+
+
+def _present(labels: Tensor, num_classes: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Indices (image, class) of the classes that each image has, some pairs at a time."""
+    index = torch.arange(len(labels), device=labels.device)[:, None, None] * num_classes + labels
+    counts = torch.bincount(index.flatten(), minlength=len(labels) * num_classes)
+    image, label = counts.view(len(labels), num_classes).nonzero(as_tuple=True)
+    size = len(image)
+    if labels.device.type == 'cpu':  # the many passes over a few maps then stay in the cache
+        size = max(1, _CPU_CHUNK_ELEMENTS // labels[0].numel())
+    yield from zip(image.split(size), label.split(size), strict=True)
+
+
+def dilation_erosion_targets(
+        labels: Tensor,
+        num_classes: int,
+        radius: int = 32,
+        ignore_index: int = 255,
+        *,
+        footprint: str = 'disk',
+        stride: int = 1) -> tuple[Tensor, Tensor]:
+    """Per class, the dilated and the eroded ground-truth mask of that class (spec section 3).
+
+    Ignored pixels count as background (class 0). Outside the image counts as "not the class" for
+    the dilation and as "the class" for the erosion. A class that is absent is -1 everywhere. Exact,
+    on the device of ``labels``: distances along rows first, then one comparison a row of the
+    footprint; the dilation looks only at the classes that an image has, and the erosion needs one
+    pass for all classes, since a pixel survives it if its whole neighbourhood has its own label.
+
+    Args:
+        labels: (N, H, W) integer, values 0 .. num_classes - 1 or ``ignore_index``.
+        num_classes: C.
+        radius: in pixels of ``labels``.
+        ignore_index: label of ignored pixels.
+        footprint: ``'disk'`` (dx^2 + dy^2 <= radius^2) or ``'octagon'`` (MATLAB's ``strel``).
+        stride: return every ``stride``-th target alone, at half-pixel centres (index
+            ``stride * i + stride // 2``), which costs much less than all.
+
+    Returns:
+        ``(dilation, erosion)``, each (N, C, h, w) float32 of +1 / -1, where h and w are H and W at
+        stride 1 and else the number of sampled rows and columns.
+
+    Raises:
+        ValueError: if ``labels`` is not (N, H, W), or radius, footprint or stride is not valid.
+    """
+    if labels.dim() != 3:
+        raise ValueError(f'labels must be (N, H, W), got shape {tuple(labels.shape)}')
+    if stride < 1:
+        raise ValueError(f'stride must be >= 1, got {stride}')
+    half_widths = row_half_widths(radius, footprint)
+    limit = max(half_widths) + 1
+    labels = labels.masked_fill(labels == ignore_index, 0).to(torch.int16)
+    own = _subsample(_subsample(labels, 1, stride), 2, stride)
+    count = own.shape[1]
+    classes = torch.arange(num_classes, device=labels.device, dtype=torch.int16)
+    is_own = own[:, None] == classes[:, None, None]
+    dilated, eroded = torch.zeros_like(is_own), torch.zeros_like(is_own)
+    if own.numel():
+        for image, label in _present(labels, num_classes):
+            seeds = labels[image] == classes[label, None, None]
+            distance = torch.full_like(seeds, limit, dtype=_distance_type(limit))
+            distance = _spread(distance.masked_fill_(seeds, 0), 2, limit - 1)
+            dilated[image, label] = _within(_subsample(distance, 2, stride), half_widths, stride,
+                                            count)
+
+        row_distance = _subsample(_distance_to_change(labels, 2, limit), 2, stride)
+        column_distance = _subsample(
+            _distance_to_change(_subsample(labels, 2, stride), 1, limit), 1, stride)
+        mixed = _within(row_distance, half_widths, stride, count)
+        mixed |= column_distance < len(half_widths)
+        eroded = is_own & ~mixed[:, None]
+    return dilated.float().mul_(2).sub_(1), eroded.float().mul_(2).sub_(1)

@@ -1,0 +1,49 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Class scores as sums of overlapping basis functions."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _cell_filters(bases: Tensor) -> Tensor:
+    """(C, K, 2u, 2u) bases -> (C * u * u, K, 2, 2) filters that give one u x u cell of scores.
+
+    Cells lie between the centres of neighbouring blocks. There the block before the cell shows its
+    second half and the block after it its first half, on either axis.
+    """
+    num_classes, num_bases, size, _ = bases.shape
+    u = size // 2
+    halves = bases.reshape(num_classes, num_bases, 2, u, 2, u).flip(2, 4)
+    return halves.permute(0, 3, 5, 1, 2, 4).reshape(num_classes * u * u, num_bases, 2, 2)
+
+
+def reconstruct(coefficients: Tensor, bases: Tensor) -> Tensor:
+    """Sum each class's basis functions, weighted by its coefficients, on an overlapping grid.
+
+    Equal to ``conv_transpose2d(coefficients, bases, stride=u, padding=u // 2, groups=C)``, the
+    released code's layer: every coefficient vector paints a 2u x 2u block, blocks are u apart, so
+    each u x u cell between block centres is a function of 2 x 2 coefficient vectors. Computed that
+    way, as a 2 x 2 grouped convolution with one output channel a pixel of the cell.
+
+    Args:
+        coefficients: (N, C * K, h, w), class-major: class c owns channels c * K .. c * K + K - 1.
+        bases: (C, K, 2u, 2u), u even.
+
+    Returns:
+        Scores (N, C, u * h, u * w).
+
+    Raises:
+        ValueError: if the shapes do not fit each other.
+    """
+    if bases.dim() != 4 or bases.shape[2] != bases.shape[3] or bases.shape[2] % 4:
+        raise ValueError(f'bases must be (C, K, 2u, 2u) with u even, got {tuple(bases.shape)}')
+    num_classes, num_bases, size, _ = bases.shape
+    if coefficients.dim() != 4 or coefficients.shape[1] != num_classes * num_bases:
+        raise ValueError(f'coefficients must be (N, {num_classes} * {num_bases}, h, w) to fit bases '
+                         f'{tuple(bases.shape)}, got {tuple(coefficients.shape)}')
+    u = size // 2
+    cells = F.conv2d(coefficients, _cell_filters(bases).to(coefficients.dtype), padding=1,
+                     groups=num_classes)
+    # The grid of cells starts and ends half a cell outside the map.
+    half = u // 2
+    return F.pixel_shuffle(cells, u)[..., half:-half, half:-half]

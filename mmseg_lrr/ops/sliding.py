@@ -1,0 +1,145 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Sliding maximum minus sliding minimum over a square window, with its gradient."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Planes are taken a few at a time on a CPU, so that the dozen passes over each stay in its cache.
+_CPU_CHUNK_ELEMENTS = 1 << 19
+
+
+def _shifts(window: int) -> Iterator[int]:
+    """Shifts whose running extrema double the window covered: 1, 2, 4, ... and the remainder."""
+    covered = 1
+    while covered < window:
+        shift = min(covered, window - covered)
+        yield shift
+        covered += shift
+
+
+def _pairs(x: Tensor, dim: int, shift: int) -> tuple[Tensor, Tensor]:
+    length = x.shape[dim] - shift
+    return x.narrow(dim, 0, length), x.narrow(dim, shift, length)
+
+
+def _pad(x: Tensor, window: int, value: float) -> Tensor:
+    radius = window // 2
+    return F.pad(x, (radius, ) * 4, value=value)
+
+
+def _slide(x: Tensor, window: int, extremum: Callable) -> Tensor:
+    """(P, H + w - 1, W + w - 1) -> (P, H, W): running extremum of a padded map."""
+    for dim in (-2, -1):
+        for shift in _shifts(window):
+            x = extremum(*_pairs(x, dim, shift))
+    return x
+
+
+def _slide_backward(x: Tensor, window: int, extremum: Callable, wins: Callable,
+                    grad: Tensor) -> Tensor:
+    """Send ``grad`` (P, H, W) back to where each window's extremum of the padded ``x`` lies.
+
+    The doubling steps are made again, noting at each which of the two views won (``wins(b, a)``:
+    the later one, strictly; at a tie the earlier one does), and then undone in reverse.
+    """
+    steps = []
+    for dim in (-2, -1):
+        for shift in _shifts(window):
+            first, second = _pairs(x, dim, shift)
+            # Written as 0/1 in x's own type: products with it are several times faster than
+            # torch.where or a product with a bool.
+            second_won = torch.empty_like(first, memory_format=torch.contiguous_format)
+            wins(second, first, out=second_won)
+            steps.append((dim, shift, second_won))
+            x = extremum(first, second)
+    for dim, shift, second_won in reversed(steps):
+        to_second = second_won.mul_(grad)
+        length = grad.shape[dim]
+        shape = list(grad.shape)
+        shape[dim] += shift
+        wider = grad.new_empty(shape)
+        wider.narrow(dim, length, shift).zero_()
+        torch.sub(grad, to_second, out=wider.narrow(dim, 0, length))
+        wider.narrow(dim, shift, length).add_(to_second)
+        grad = wider
+    return grad
+
+
+def _range(x: Tensor, window: int) -> Tensor:
+    highest = _slide(_pad(x, window, float('-inf')), window, torch.maximum)
+    lowest = _slide(_pad(x, window, float('inf')), window, torch.minimum)
+    return highest - lowest
+
+
+def _chunks(planes: Tensor) -> Iterator[slice]:
+    count = planes.shape[0]
+    size = max(count, 1)
+    if planes.device.type == 'cpu':
+        size = max(1, _CPU_CHUNK_ELEMENTS // max(planes[0].numel(), 1)) if count else 1
+    for start in range(0, count, size):
+        yield slice(start, start + size)
+
+
+class _SlidingRange(torch.autograd.Function):
+    """Keeps its input alone: a pooling layer would keep two int64 index maps as well."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, window: int) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.window = window
+        planes = x.flatten(0, 1)
+        out = torch.empty_like(planes, memory_format=torch.contiguous_format)
+        for chunk in _chunks(planes):
+            out[chunk] = _range(planes[chunk], window)
+        return out.view(x.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        x, = ctx.saved_tensors
+        window, radius = ctx.window, ctx.window // 2
+        height, width = x.shape[-2:]
+        planes, grads = x.flatten(0, 1), grad.flatten(0, 1)
+        out = torch.empty_like(planes, memory_format=torch.contiguous_format)
+        for chunk in _chunks(planes):
+            at_highest = _slide_backward(
+                _pad(planes[chunk], window, float('-inf')), window, torch.maximum, torch.gt,
+                grads[chunk])
+            at_lowest = _slide_backward(
+                _pad(planes[chunk], window, float('inf')), window, torch.minimum, torch.lt,
+                grads[chunk])
+            padded = at_highest.sub_(at_lowest)
+            out[chunk] = padded[:, radius:radius + height, radius:radius + width]
+        return out.view(x.shape), None
+
+
+def sliding_range(x: Tensor, window: int) -> Tensor:
+    """Sliding maximum minus sliding minimum, per channel, stride 1, same size.
+
+    Equal to ``max_pool2d(x) + max_pool2d(-x)`` with padding ``window // 2`` (windows are clipped at
+    the border), bit for bit, in O(log window) passes: each pass doubles the window that the running
+    extremum covers, one axis at a time. The gradient goes where ``max_pool2d`` sends it: to the
+    first of equal values in row-major order. It cannot be differentiated twice.
+
+    Args:
+        x: (N, C, H, W), floating point.
+        window: side of the square window in pixels of ``x``; odd.
+
+    Returns:
+        (N, C, H, W), >= 0.
+
+    Raises:
+        ValueError: if ``window`` is not odd and positive, or ``x`` is not 4-D.
+    """
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f'window must be odd and positive, got {window}')
+    if x.dim() != 4:
+        raise ValueError(f'x must be (N, C, H, W), got shape {tuple(x.shape)}')
+    if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
+        # A compiler fuses the passes by itself, and an exporter follows plain operators only.
+        return _range(x.flatten(0, 1), window).unflatten(0, x.shape[:2])
+    return _SlidingRange.apply(x, window)

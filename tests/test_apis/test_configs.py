@@ -121,10 +121,13 @@ def test_config_comes_out_of_an_installed_wheel(wheel: Path, tmp_path: Path) -> 
     # mmengine 0.10.7 looks packages up through pkg_resources, which setuptools 82 took out.
     hub_works = importlib.util.find_spec('pkg_resources') is not None
     code = f"""
+        import sys
+        sys.modules['pkg_resources'] = None
         import mmseg_lrr
-        from mmengine.hub import get_config
         found = [mmseg_lrr.get_config({NAME!r})]
+        del sys.modules['pkg_resources']
         if {hub_works}:
+            from mmengine.hub import get_config
             found.append(get_config('mmseg_lrr::lrr/{NAME}.py'))
         for cfg in found:
             print(cfg.filename)

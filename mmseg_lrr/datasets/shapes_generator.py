@@ -168,7 +168,7 @@ def _write_label_map(path: Path, label_map: np.ndarray) -> None:
     palette = np.zeros((256, 3), dtype=np.uint8)
     palette[: len(SHAPE_PALETTE)] = SHAPE_PALETTE
     palette[_IGNORE] = (224, 224, 192)
-    picture = Image.fromarray(label_map, mode='L')
+    picture = Image.fromarray(label_map)
     picture.putpalette(palette.tobytes())
     picture.save(path)
 

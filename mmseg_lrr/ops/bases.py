@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import eigh
 from torch import Tensor
 
 from mmseg_lrr import checks
@@ -202,9 +203,9 @@ def basis_functions(patches: np.ndarray, num_bases: int) -> np.ndarray:
     rows -= rows.mean(axis=0)
     # The right singular vectors are the eigenvectors of the 1024x1024 Gram matrix, which is far
     # smaller than the patches; its eigenvalues are the squared singular values, rising.
-    squares, vectors = np.linalg.eigh(rows.T @ rows)
-    squares = squares[::-1][:num_bases]
-    vectors = vectors[:, ::-1][:, :num_bases].T
+    wanted = (height * width - num_bases, height * width - 1)
+    squares, vectors = eigh(rows.T @ rows, subset_by_index=wanted)
+    squares, vectors = squares[::-1], vectors[:, ::-1].T
     noise = max(squares[0], 0.0) * np.finfo(np.float64).eps * max(number, height * width)
     norms = np.where(squares > noise, np.maximum(squares, 0.0), 0.0) ** 0.25
     peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from mmseg_lrr.ops.bases import (
     basis_functions,
     dct_basis_functions,
     resize_bases,
     sample_patches,
 )
-from PIL import Image
 
 SHARED = Path(__file__).resolve().parents[2].parent / 'shared'
 
@@ -158,7 +159,8 @@ class TestBasisFunctions:
 
     def test_first_bases_do_not_depend_on_their_number(self):
         patches = blobs(300, 8)
-        np.testing.assert_array_equal(basis_functions(patches, 3), basis_functions(patches, 9)[:3])
+        few, many = basis_functions(patches, 3), basis_functions(patches, 9)
+        np.testing.assert_allclose(few, many[:3], rtol=1e-4, atol=1e-5)
 
     def test_missing_directions_are_zero(self):
         patches = np.repeat(blobs(3, 8), 50, axis=0)

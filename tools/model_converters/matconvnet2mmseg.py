@@ -1,0 +1,62 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Convert the authors' released networks, or the ImageNet one they start from, to a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+# Before the toolbox: it prepares the stack and registers the package.
+import mmseg_lrr  # noqa: F401
+
+# isort: split
+from mmengine.config import Config
+
+from mmseg_lrr.converters.config_check import config_differences
+from mmseg_lrr.converters.from_matconvnet import convert
+from mmseg_lrr.converters.mat_values import MatFileError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Convert a MatConvNet network to a checkpoint: a released LRR network '
+        '(VGG-16), or imagenet-vgg-verydeep-16.mat for the VGG16FC backbone '
+        "(init_cfg=dict(type='Pretrained', checkpoint=DST, prefix='backbone.')). "
+        'Nothing in the file is executed; on any error nothing is written.'
+    )
+    parser.add_argument('src', metavar='SRC.mat', type=Path, help='MATLAB file, v7 or v7.3')
+    parser.add_argument('dst', metavar='DST.pth', type=Path, help='checkpoint to write')
+    parser.add_argument(
+        '--window',
+        type=int,
+        help="side of the boundary mask's window, if the file does not say it (9 for the VOC "
+        'network, 17 for the Cityscapes one)',
+    )
+    parser.add_argument('--config', type=Path, help='config to compare the network with')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        config = Config.fromfile(args.config) if args.config else None
+        conversion = convert(args.src, window=args.window)
+    except (MatFileError, ValueError, TypeError, FileNotFoundError, ImportError) as error:
+        sys.exit(f'{error}\nnothing was written')
+    for line in conversion.moves:
+        print(line)
+    warnings = list(conversion.warnings)
+    if config is not None:
+        warnings += config_differences(config, conversion.state_dict, conversion.meta)
+    for warning in warnings:
+        print(f'WARNING: {warning}', file=sys.stderr)
+    conversion.save(args.dst)
+    for name, value in conversion.meta.get('lrr', conversion.meta.get('vgg')).items():
+        print(f'{name}: {value}')
+    count = sum(tensor.numel() for tensor in conversion.state_dict.values())
+    print(f'wrote {args.dst}: {count / 1e6:.1f} million numbers')
+
+
+if __name__ == '__main__':
+    main()

@@ -5,8 +5,10 @@ from .backbones import VGG16FC
 from .decode_heads import LRRHead
 from .layers import BasisReconstruction, BoundaryMask, DilationErosionBranch, PyramidUpsample
 from .losses import DilationErosionLoss, LevelCrossEntropyLoss
+from .segmentors import LRREncoderDecoder, LRRTTAModel
 
 __all__ = [
     'BasisReconstruction', 'BoundaryMask', 'DilationErosionBranch', 'DilationErosionLoss',
-    'LRRHead', 'LevelCrossEntropyLoss', 'PyramidUpsample', 'VGG16FC'
+    'LRREncoderDecoder', 'LRRHead', 'LRRTTAModel', 'LevelCrossEntropyLoss', 'PyramidUpsample',
+    'VGG16FC'
 ]

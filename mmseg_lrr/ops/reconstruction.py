@@ -39,8 +39,8 @@ def reconstruct(coefficients: Tensor, bases: Tensor) -> Tensor:
         raise ValueError(f'bases must be (C, K, 2u, 2u) with u even, got {tuple(bases.shape)}')
     num_classes, num_bases, size, _ = bases.shape
     if coefficients.dim() != 4 or coefficients.shape[1] != num_classes * num_bases:
-        raise ValueError(f'coefficients must be (N, {num_classes} * {num_bases}, h, w) to fit bases '
-                         f'{tuple(bases.shape)}, got {tuple(coefficients.shape)}')
+        raise ValueError(f'coefficients must be (N, {num_classes} * {num_bases}, h, w) to fit '
+                         f'bases {tuple(bases.shape)}, got {tuple(coefficients.shape)}')
     u = size // 2
     cells = F.conv2d(coefficients, _cell_filters(bases).to(coefficients.dtype), padding=1,
                      groups=num_classes)

@@ -1,0 +1,8 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Transforms."""
+
+from .keep_original_image import KeepOriginalImage
+from .load_annotations_if_any import LoadAnnotationsIfAny
+from .resize_to_canvas import ResizeToCanvas
+
+__all__ = ['KeepOriginalImage', 'LoadAnnotationsIfAny', 'ResizeToCanvas']

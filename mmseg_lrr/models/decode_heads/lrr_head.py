@@ -345,6 +345,33 @@ class LRRHead(BaseDecodeHead):
                 seg_logits, scale_factor=factor, mode='bilinear', align_corners=False)
         return crop(seg_logits, tuple(size[:2]))
 
+    def level_scores(self, inputs: Sequence[Tensor],
+                     all_levels: bool = True) -> dict[str, tuple[Tensor, int]]:
+        """Scores by which each level is judged in testing (spec section 1.5).
+
+        In a masked network a coarse level's output is its scores upsampled to the next level, the
+        very map that the mask is made of; the finest level's, and every level's of an unmasked
+        network, are its scores.
+
+        Args:
+            inputs: the backbone's feature maps.
+            all_levels: or the finest level alone.
+
+        Returns:
+            By level, coarse to fine: scores (N, C, h, w) and their stride in input pixels.
+        """
+        scores = self.forward_levels(inputs)
+        outputs = {level: (scores[level], self.level_strides[level]) for level in self.levels}
+        for coarse, fine in zip(self.levels, self.levels[1:], strict=False):
+            if fine in self.masks and all_levels:
+                outputs[coarse] = (
+                    self.upsamples[fine](scores[coarse], scores[fine].shape[2:]),
+                    self.level_strides[fine])
+        if all_levels:
+            return outputs
+        finest = self.levels[-1]
+        return {finest: outputs[finest]}
+
     # ------------------------------------------------------------------ bases
 
     def set_bases(self, bases: Tensor | np.ndarray) -> None:

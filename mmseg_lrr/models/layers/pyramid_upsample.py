@@ -22,8 +22,7 @@ def crop(scores: Tensor, size: tuple[int, int]) -> Tensor:
             f'a score map of {tuple(scores.shape[2:])} pixels cannot cover {tuple(size)}: the '
             'backbone rounds odd sizes down (as ConvNeXt does). Pad the input to a multiple of the '
             'coarsest stride: data_preprocessor=dict(size_divisor=32, '
-            'test_cfg=dict(size_divisor=32)), or use the LRREncoderDecoder, which does it by '
-            'itself')
+            'test_cfg=dict(size_divisor=32))')
     return scores[:, :, :height, :width]
 
 

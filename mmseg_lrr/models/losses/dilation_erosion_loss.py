@@ -69,7 +69,8 @@ class DilationErosionLoss(nn.Module):
             ignore_index: label of ignored pixels.
 
         Returns:
-            Means over the batch, ``{'loss_dilation_32x': scalar, 'loss_erosion_32x': scalar, ...}``.
+            Means over the batch:
+            ``{'loss_dilation_32x': scalar, 'loss_erosion_32x': scalar, ...}``.
         """
         losses = {}
         labelled = (labels != ignore_index).flatten(1).any(dim=1)

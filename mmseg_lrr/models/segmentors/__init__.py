@@ -1,0 +1,7 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Segmentors."""
+
+from .lrr_encoder_decoder import LRREncoderDecoder
+from .lrr_tta import LRRTTAModel
+
+__all__ = ['LRREncoderDecoder', 'LRRTTAModel']

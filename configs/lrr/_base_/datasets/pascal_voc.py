@@ -1,0 +1,68 @@
+"""PASCAL VOC in one folder of labels: scale augmentation, 384x384 crops, tests on the canvas.
+
+``SegmentationClassAug`` holds VOC's and SBD's masks under one name each, as most copies of VOC12aug
+do. Test images are resized onto a canvas of multiples of 32 (``ResizeToCanvas``), around which the
+network sees zeros: ``pad_value`` is the mean of the data preprocessor in BGR order.
+"""
+dataset_type = 'PascalVOCDataset'
+data_root = 'data/VOCdevkit/VOC2012'
+data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug')
+crop_size = (384, 384)
+pad_value = [103.53, 116.28, 123.675]
+meta_keys = ('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'pad_shape', 'scale_factor',
+             'padding_size', 'flip', 'flip_direction', 'reduce_zero_label', 'ori_img')
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomResize', scale=(512, 512), ratio_range=(0.5, 1.5), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='KeepOriginalImage'),
+    dict(type='ResizeToCanvas', scale=1.0, pad_value=pad_value),
+    dict(type='LoadAnnotationsIfAny'),
+    dict(type='PackSegInputs', meta_keys=meta_keys)
+]
+tta_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=None),
+    dict(type='KeepOriginalImage'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='RandomFlip', prob=0., direction='horizontal')],
+            [
+                dict(type='ResizeToCanvas', scale=scale, pad_value=pad_value)
+                for scale in (0.6, 0.8, 1.0)
+            ],
+            [dict(type='LoadAnnotationsIfAny')],
+            [dict(type='PackSegInputs', meta_keys=meta_keys)],
+        ])
+]
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=data_prefix,
+        ann_file='ImageSets/Segmentation/trainaug.txt',
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=data_prefix,
+        ann_file='ImageSets/Segmentation/val.txt',
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='LRRIoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator

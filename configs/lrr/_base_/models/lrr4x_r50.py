@@ -1,0 +1,35 @@
+"""LRR-4x, masked, with DE, on a ResNet of stride 32 (no ResNet code is released: ours)."""
+norm_cfg = dict(type='SyncBN', requires_grad=True)
+data_preprocessor = dict(
+    type='SegDataPreProcessor',
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    bgr_to_rgb=True,
+    pad_val=0,
+    seg_pad_val=255)
+model = dict(
+    type='LRREncoderDecoder',
+    data_preprocessor=data_preprocessor,
+    pretrained='open-mmlab://resnet50_v1c',
+    backbone=dict(
+        type='ResNetV1c',
+        depth=50,
+        num_stages=4,
+        out_indices=(0, 1, 2, 3),
+        dilations=(1, 1, 1, 1),
+        strides=(1, 2, 2, 2),
+        norm_cfg=norm_cfg,
+        norm_eval=False,
+        style='pytorch',
+        contract_dilation=True),
+    decode_head=dict(
+        type='LRRHead',
+        in_channels=[256, 512, 1024, 2048],
+        in_index=[0, 1, 2, 3],
+        num_classes=21,
+        boundary_mask=dict(type='BoundaryMask'),
+        dilation_erosion=dict(type='DilationErosionBranch', levels=['32x']),
+        loss_decode=dict(type='LevelCrossEntropyLoss'),
+        loss_dilation_erosion=dict(type='DilationErosionLoss', radii=[32])),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole', level_outputs=True))

@@ -1,0 +1,26 @@
+"""LRR-4x with a ResNet-18 on the demo's shapes.
+
+Reproduces: nothing of the paper; shows the whole system at work in minutes on a CPU.
+Command: ``python tools/demo.py``.
+"""
+_base_ = [
+    './_base_/models/lrr4x_r50.py', './_base_/datasets/shapes.py', './_base_/default_runtime.py'
+]
+norm_cfg = dict(type='BN', requires_grad=True)
+model = dict(
+    pretrained=None,
+    backbone=dict(type='ResNet', depth=18, norm_cfg=norm_cfg),
+    decode_head=dict(in_channels=[64, 128, 256, 512], num_classes=7))
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
+    paramwise_cfg=dict(custom_keys={'decode_head': dict(lr_mult=0.3)}))
+max_iters = 400
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, begin=0, end=40, by_epoch=False),
+    dict(type='PolyLR', eta_min=1e-6, power=0.9, begin=40, end=max_iters, by_epoch=False)
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
+default_hooks = dict(
+    logger=dict(interval=20), checkpoint=dict(interval=max_iters, max_keep_ckpts=1))
+randomness = dict(seed=0)

@@ -1,0 +1,25 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Carries the photograph to where the CRF needs it."""
+
+from mmcv.transforms import BaseTransform
+from mmseg.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class KeepOriginalImage(BaseTransform):
+    """Keep the image as loaded, for the CRF after the network.
+
+    Put it right after the image is loaded and name ``ori_img`` in ``PackSegInputs``' meta_keys:
+    other keys beside inputs and data_samples would be dropped by the data preprocessor, and
+    reading the path again would fail for images given as arrays.
+
+    Required keys: img. Added keys: ori_img, (H, W, 3) BGR as loaded.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Copy ``results['img']``, which later transforms change."""
+        results['ori_img'] = results['img'].copy()
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'

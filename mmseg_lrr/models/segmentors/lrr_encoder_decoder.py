@@ -1,0 +1,184 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The segmentor that tests LRR as its authors did."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from mmseg.utils import OptSampleList, SampleList
+from torch import Tensor
+
+from mmseg_lrr import checks
+from mmseg_lrr.ops.resize import resize_bicubic
+
+from .restore import log_probabilities, refine_with_crf, restore_to_original, set_prediction
+
+_MODES = ('whole', 'slide', 'halves')
+# Column limits in 1/64 of the width: the two crops, and what each of them serves.
+_HALF_CROPS = ((0, 40), (24, 64))
+_HALF_SERVES = ((0, 35), (29, 64))
+
+
+@MODELS.register_module()
+class LRREncoderDecoder(EncoderDecoder):
+    """``EncoderDecoder`` with per-level outputs, a CRF after a single pass, and Cityscapes halves.
+
+    Trains as the stock class does. In testing it works on probabilities where the stock class
+    works on scores (spec section 5): each level's softmax is resized (bicubic) to the network's
+    input, the padding cut off, and resized to the original size. ``seg_logits`` of a result are
+    the logarithms of these probabilities, ``pred_sem_seg`` their argmax.
+
+    Args:
+        test_cfg: options of testing:
+
+            - ``mode``: ``'whole'``; ``'slide'``, in windows of ``crop_size`` at ``stride`` as the
+              toolbox's, whose probabilities are averaged; or ``'halves'``, as the authors test
+              Cityscapes: columns 0 to 5/8 and 3/8 to 1 of the width, merged by the maximum away
+              from the crops' inner edges, at each level's own resolution.
+            - ``level_outputs`` (bool): store each level's prediction too, as
+              ``pred_sem_seg_32x``, ..., for ``LRRIoUMetric``.
+            - ``crf`` (dict): config of a CRF for the final output, e.g.
+              ``dict(type='DenseCRF', preset='deeplab-v2-vgg16')``. The pipeline must carry the
+              photograph (``KeepOriginalImage``).
+        **kwargs: those of the stock ``EncoderDecoder``.
+
+    Raises:
+        ValueError: when built, on a mode or option that is not there.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        test_cfg = self.test_cfg or {}
+        self.mode = checks.one_of('test_cfg.mode', test_cfg.get('mode', 'whole'), _MODES)
+        if self.mode == 'slide':
+            for name in ('crop_size', 'stride'):
+                if len(checks.integers(f'test_cfg.{name}', test_cfg.get(name), 1)) != 2:
+                    raise ValueError(f'test_cfg.{name} must be (height, width), '
+                                     f'got {test_cfg[name]!r}')
+        self.level_outputs = checks.boolean('test_cfg.level_outputs',
+                                            test_cfg.get('level_outputs', False))
+        if self.level_outputs and not hasattr(self.decode_head, 'level_scores'):
+            raise ValueError('test_cfg.level_outputs needs a decode head with levels (LRRHead), '
+                             f'got {type(self.decode_head).__name__}')
+        self.crf = MODELS.build(test_cfg['crf']) if test_cfg.get('crf') else None
+
+    # ------------------------------------------------------------------ probabilities
+
+    def _probabilities(self, inputs: Tensor, all_levels: bool) -> dict[str, tuple[Tensor, int]]:
+        """Of one window: by level, probabilities (N, C, h, w) and their stride in input pixels."""
+        features = self.extract_feat(inputs)
+        if not hasattr(self.decode_head, 'level_scores'):
+            scores = self.decode_head.predict(
+                features, [dict(img_shape=inputs.shape[2:])], self.test_cfg)
+            return {'final': (scores.softmax(dim=1), 1)}
+        return {
+            level: (scores.softmax(dim=1), stride)
+            for level, (scores, stride) in self.decode_head.level_scores(
+                features, all_levels).items()
+        }
+
+    def inference_levels(self, inputs: Tensor, all_levels: bool = True) -> dict[str, Tensor]:
+        """Probabilities of every level, or of the final one alone, in the configured mode.
+
+        Args:
+            inputs: (N, 3, H, W), preprocessed.
+
+        Returns:
+            By level, coarse to fine, (N, C, H, W) in [0, 1].
+        """
+        if self.mode == 'slide':
+            return self._slide(inputs, all_levels)
+        if self.mode == 'halves':
+            maps = self._halves(inputs, all_levels)
+        else:
+            maps = self._probabilities(inputs, all_levels)
+        return {level: _to_input(*item, inputs.shape[2:]) for level, item in maps.items()}
+
+    def _halves(self, inputs: Tensor, all_levels: bool) -> dict[str, tuple[Tensor, int]]:
+        width = inputs.shape[3]
+        if width % 512:
+            raise ValueError('test_cfg.mode="halves" needs a width that is a multiple of 512 '
+                             f'(2048 for Cityscapes), got an input of {tuple(inputs.shape[2:])}')
+        merged: dict[str, tuple[Tensor, int]] = {}
+        for (start, end), serves in zip(_HALF_CROPS, _HALF_SERVES, strict=True):
+            crop = inputs[..., width * start // 64:width * end // 64]
+            for level, (part, stride) in self._probabilities(crop, all_levels).items():
+                if level not in merged:
+                    merged[level] = part.new_zeros(*part.shape[:3], width // stride), stride
+                first, last = (width * limit // 64 // stride for limit in serves)
+                offset = width * start // 64 // stride
+                served = merged[level][0][..., first:last]
+                torch.maximum(served, part[..., first - offset:last - offset], out=served)
+        return merged
+
+    def _slide(self, inputs: Tensor, all_levels: bool) -> dict[str, Tensor]:
+        height, width = inputs.shape[2:]
+        size, step = self.test_cfg['crop_size'], self.test_cfg['stride']
+        count = inputs.new_zeros(1, 1, height, width)
+        total: dict[str, Tensor] = {}
+        for top in _window_starts(height, size[0], step[0]):
+            for left in _window_starts(width, size[1], step[1]):
+                area = (..., slice(top, top + size[0]), slice(left, left + size[1]))
+                window = inputs[area]
+                for level, item in self._probabilities(window, all_levels).items():
+                    part = _to_input(*item, window.shape[2:])
+                    if level not in total:
+                        total[level] = part.new_zeros(*part.shape[:2], height, width)
+                    total[level][area] += part
+                count[area] += 1
+        return {level: summed / count for level, summed in total.items()}
+
+    def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Log-probabilities (N, C, H, W) of the final output, at the size of ``inputs``."""
+        *_, final = self.inference_levels(inputs, all_levels=False).values()
+        return torch.stack([log_probabilities(item) for item in final])
+
+    # ------------------------------------------------------------------ results
+
+    def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
+        """Predictions at the images' original sizes.
+
+        Args:
+            inputs: (N, 3, H, W), preprocessed.
+            data_samples: their samples; without them the size of ``inputs`` is the original one.
+
+        Returns:
+            The samples, with ``seg_logits`` (C, H, W), ``pred_sem_seg`` (1, H, W) and, if asked
+            for, ``pred_sem_seg_{level}`` (1, H, W).
+        """
+        probabilities = self.inference_levels(inputs, self.level_outputs)
+        if data_samples is None:
+            data_samples = [
+                SegDataSample(metainfo=dict(ori_shape=tuple(inputs.shape[2:])))
+                for _ in range(len(inputs))
+            ]
+        *_, final = probabilities
+        for i, sample in enumerate(data_samples):
+            if self.level_outputs:
+                for level, batch in probabilities.items():
+                    restored = restore_to_original(batch[i], sample.metainfo)
+                    sample.set_data({
+                        f'pred_sem_seg_{level}':
+                        PixelData(data=restored.argmax(dim=0, keepdim=True))
+                    })
+            restored = restore_to_original(probabilities[final][i], sample.metainfo)
+            if self.crf is not None:
+                restored = refine_with_crf(self.crf, restored, sample.metainfo)
+            set_prediction(sample, restored)
+        return data_samples
+
+
+def _to_input(probabilities: Tensor, stride: int, size: Sequence[int]) -> Tensor:
+    """(N, C, h, w) at ``stride`` to (N, C, \\*size): by a whole factor, then cropped."""
+    height, width = (side * stride for side in probabilities.shape[2:])
+    resized = resize_bicubic(probabilities, (height, width))
+    return resized[:, :, :size[0], :size[1]].clamp(0, 1)
+
+
+def _window_starts(length: int, window: int, step: int) -> list[int]:
+    """Starts of windows ``step`` apart, the last one moved back to end where the map ends."""
+    last = max(length - window, 0)
+    return [min(start, last) for start in range(0, last + step, step)]

@@ -1,0 +1,64 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""From the network's canvas back to the image as it was loaded."""
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmseg_lrr.ops.resize import resize_bicubic
+
+
+def restore_to_original(probabilities: Tensor, meta: dict) -> Tensor:
+    """Cut the padding off, undo the flip, resize to the original size.
+
+    Probabilities, not scores, are resized, as in the released code: the order changes many
+    argmaxes.
+
+    Args:
+        probabilities: (C, H, W) at the size of the network's input.
+        meta: the sample's metainfo: ori_shape and, where there are any, padding_size and
+            img_padding_size (left, right, top, bottom), flip and flip_direction.
+
+    Returns:
+        (C, \\*ori_shape) in [0, 1]. Sums over classes can differ from 1 slightly.
+    """
+    # The pipeline's padding, and outside it the data preprocessor's.
+    paddings = [meta[key] for key in ('padding_size', 'img_padding_size') if key in meta]
+    left, right, top, bottom = (sum(sides) for sides in zip((0, ) * 4, *paddings, strict=True))
+    height, width = probabilities.shape[1:]
+    restored = probabilities[:, top:height - bottom, left:width - right]
+    if meta.get('flip'):
+        directions = {'horizontal': (2, ), 'vertical': (1, ), 'diagonal': (1, 2)}
+        restored = restored.flip(directions[meta['flip_direction']])
+    return resize_bicubic(restored[None], tuple(meta['ori_shape'][:2]))[0].clamp(0, 1)
+
+
+def log_probabilities(probabilities: Tensor) -> Tensor:
+    """Logarithm of (C, H, W) probabilities renormalised to sum to 1, finite everywhere."""
+    total = probabilities.sum(dim=0, keepdim=True)
+    tiny = torch.finfo(probabilities.dtype).tiny
+    return (probabilities / total.clamp_min(tiny)).clamp_min(tiny).log()
+
+
+def set_prediction(sample: SegDataSample, probabilities: Tensor) -> None:
+    """Store (C, H, W) probabilities as ``seg_logits`` (their logarithm) and ``pred_sem_seg``."""
+    logits = log_probabilities(probabilities)
+    sample.set_data({
+        'seg_logits': PixelData(data=logits),
+        'pred_sem_seg': PixelData(data=logits.argmax(dim=0, keepdim=True)),
+    })
+
+
+def refine_with_crf(crf: torch.nn.Module, probabilities: Tensor, meta: dict) -> Tensor:
+    """Run a CRF on (C, H, W) probabilities of an image, whose photograph its metainfo carries.
+
+    Raises:
+        KeyError: if the photograph is not there.
+    """
+    if 'ori_img' not in meta:
+        raise KeyError(
+            'the CRF needs the photograph, but the sample has no ori_img: put '
+            "dict(type='KeepOriginalImage') right after LoadImageFromFile in the test pipeline, "
+            "and 'ori_img' in the meta_keys of its PackSegInputs")
+    return crf(meta['ori_img'][..., ::-1].copy(), probabilities)

@@ -7,15 +7,15 @@ import hashlib
 import io
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
-from rich.progress import track
+from rich.progress import MofNCompleteColumn, Progress, TaskID, track
 
 from mmseg_lrr.datasets.label_maps import LabelMaps
+from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.ops.bases import (
     MIN_CLASS_FRACTION,
     PATCH_SIZE,
@@ -53,20 +53,24 @@ def compute_class_bases(
     """
     num_classes = len(class_names)
     bases = dct_basis_functions(num_classes, num_bases)
-    sample = sample_patches(
-        label_maps,
-        range(num_classes),
-        num_patches=num_patches,
-        seed=seed,
-        track=lambda indices, description: track(indices, f'Label maps, {description}'),
-    )
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(unit: str, done: int, total: int) -> None:
+            if unit not in tasks:
+                tasks[unit] = progress.add_task(f'Class bases: {unit}', total=total)
+            progress.update(tasks[unit], completed=done)
+
+        sample = sample_patches(
+            label_maps, range(num_classes), num_patches=num_patches, seed=seed, report=report
+        )
     warnings = []
     if sample.num_too_small:
         warnings.append(
             f'{sample.num_too_small} of {len(label_maps)} label maps have a side shorter than '
             f'{PATCH_SIZE} pixels and were not used for the class bases'
         )
-    for label in track(range(num_classes), 'Basis functions'):
+    for label in track(range(num_classes), 'Class bases: SVD'):
         patches = sample.patches[label]
         if not patches.has_pixels:
             reason = 'no pixels in the training label maps'
@@ -129,7 +133,8 @@ def save_class_bases(path: str | Path, bases: np.ndarray) -> str:
     """
     buffer = io.BytesIO()
     np.save(buffer, bases)
-    write_atomically(path, buffer.getvalue())
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
     return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
@@ -160,16 +165,3 @@ def load_class_bases(path: str | Path, num_classes: int, num_bases: int) -> np.n
     if not np.issubdtype(bases.dtype, np.floating) or not np.isfinite(bases).all():
         raise ValueError(f'class bases in {path} must be finite floating-point numbers')
     return bases[:, :num_bases].astype(np.float32)
-
-
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file under a temporary name in its folder, then put it in place."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -7,7 +7,7 @@ arrays in float32 and resized to the ``2u x 2u`` kernel of a reconstruction with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,8 +66,41 @@ class PatchSample:
     num_too_small: int
 
 
-def _identity(indices: Sequence[int], description: str) -> Iterable[int]:
-    return indices
+class _Collector:
+    """Collects the patches of one class with a random generator of its own."""
+
+    def __init__(self, label: int, seed: int) -> None:
+        self.label = label
+        self.count = 0
+        self.has_pixels = False
+        self.homes: list[int] = []
+        self._generator = np.random.default_rng([seed, label])
+        self._chunks: list[np.ndarray] = []
+
+    def try_places(self, label_map: np.ndarray) -> None:
+        """Cut 100 patches and keep those with enough of the class."""
+        size = PATCH_SIZE
+        height, width = label_map.shape
+        rows = self._generator.integers(0, height - size + 1, TRIES_PER_MAP)
+        columns = self._generator.integers(0, width - size + 1, TRIES_PER_MAP)
+        windows = np.lib.stride_tricks.sliding_window_view(label_map, (size, size))
+        patches = (windows[rows, columns] == self.label).reshape(TRIES_PER_MAP, -1)
+        patches = patches[patches.mean(axis=1) >= MIN_CLASS_FRACTION]
+        self._chunks.append(np.packbits(patches, axis=1))
+        self.count += len(patches)
+
+    def patches(self) -> ClassPatches:
+        """Return what was collected."""
+        empty = np.zeros((0, PATCH_SIZE * PATCH_SIZE // 8), dtype=np.uint8)
+        return ClassPatches(np.concatenate([empty, *self._chunks]), self.has_pixels)
+
+
+def _num_missing(collectors: Sequence[_Collector], num_patches: int) -> int:
+    return sum(max(0, num_patches - one.count) for one in collectors)
+
+
+def _no_report(unit: str, done: int, total: int) -> None:
+    pass
 
 
 def sample_patches(
@@ -76,7 +109,7 @@ def sample_patches(
     *,
     num_patches: int = REFERENCE_NUM_PATCHES,
     seed: int = 0,
-    track: Callable[[Sequence[int], str], Iterable[int]] = _identity,
+    report: Callable[[str, int, int], None] = _no_report,
 ) -> PatchSample:
     """Cut binary 32x32 patches of each class at random places of label maps.
 
@@ -97,8 +130,8 @@ def sample_patches(
         classes: Label values to cut patches of.
         num_patches: Patches wanted for a class.
         seed: Seed of the random places, not negative.
-        track: Called with a pass's list of indices and a description; gives the indices back
-            one by one. A place for a progress bar.
+        report: Called after each label map with a unit, how many are done and how many there
+            are: ``'label maps'`` in the first pass, ``'missing patches'`` after it.
 
     Returns:
         The patches of each class and what was passed over.
@@ -112,64 +145,51 @@ def sample_patches(
     if any(not 0 <= c <= 255 for c in classes):
         raise ValueError(f'classes must be label values in 0..255, got {list(classes)}')
 
-    generators = {c: np.random.default_rng([seed, c]) for c in classes}
-    chunks: dict[int, list[np.ndarray]] = {c: [] for c in classes}
-    counts = dict.fromkeys(classes, 0)
-    homes: dict[int, list[int]] = {c: [] for c in classes}
-    has_pixels = dict.fromkeys(classes, False)
+    collectors = {c: _Collector(c, seed) for c in classes}
     too_small = 0
+    for index in range(len(label_maps)):
+        wanted = [one for one in collectors.values() if one.count < num_patches]
+        if not wanted:
+            break
+        label_map = np.asarray(label_maps[index])
+        present = np.bincount(label_map.ravel(), minlength=256)
+        small = min(label_map.shape) < PATCH_SIZE
+        too_small += small
+        for one in wanted:
+            if present[one.label]:
+                one.has_pixels = True
+                if not small:
+                    one.homes.append(index)
+                    one.try_places(label_map)
+        report('label maps', index + 1, len(label_maps))
+    report('label maps', len(label_maps), len(label_maps))
 
-    wanted = list(dict.fromkeys(classes))
-    indices: Sequence[int] = range(len(label_maps))
-    num_passes = 0
-    while wanted and indices:
+    num_passes = 1
+    wanted = [one for one in collectors.values() if 0 < one.count < num_patches]
+    total = _num_missing(wanted, num_patches)
+    while wanted:
         num_passes += 1
-        found = dict.fromkeys(wanted, 0)
-        open_classes = list(wanted)
-        description = f'pass {num_passes}, classes to fill: {len(wanted)}'
-        for index in track(indices, description):
-            label_map = np.asarray(label_maps[index])
-            present = np.bincount(label_map.ravel(), minlength=256)
-            small = min(label_map.shape) < PATCH_SIZE
-            too_small += small
-            for c in open_classes:
-                if not present[c]:
-                    continue
-                has_pixels[c] = True
-                if small:
-                    continue
-                if num_passes == 1:
-                    homes[c].append(index)
-                patches = _try_places(label_map, c, generators[c])
-                if len(patches):
-                    chunks[c].append(np.packbits(patches, axis=1))
-                    counts[c] += len(patches)
-                    found[c] += len(patches)
-            open_classes = [c for c in open_classes if counts[c] < num_patches]
-            if not open_classes:
-                break
-        wanted = [c for c in open_classes if found[c]]
-        indices = sorted({index for c in wanted for index in homes[c]})
+        before = {one.label: one.count for one in wanted}
+        visits: dict[int, list[_Collector]] = {}
+        for one in wanted:
+            for index in one.homes:
+                visits.setdefault(index, []).append(one)
+        for index in sorted(visits):
+            visitors = [one for one in visits[index] if one.count < num_patches]
+            if visitors:
+                label_map = np.asarray(label_maps[index])
+                for one in visitors:
+                    one.try_places(label_map)
+                report('missing patches', total - _num_missing(wanted, num_patches), total)
+        wanted = [one for one in wanted if before[one.label] < one.count < num_patches]
+        # A class given up counts as done.
+        report('missing patches', total - _num_missing(wanted, num_patches), total)
 
-    empty = np.zeros((0, PATCH_SIZE * PATCH_SIZE // 8), dtype=np.uint8)
     return PatchSample(
-        patches=[
-            ClassPatches(np.concatenate(chunks[c]) if chunks[c] else empty, has_pixels[c])
-            for c in classes
-        ],
+        patches=[collectors[c].patches() for c in classes],
         num_passes=num_passes,
         num_too_small=too_small,
     )
-
-
-def _try_places(label_map: np.ndarray, label: int, generator: np.random.Generator) -> np.ndarray:
-    """Cut 100 patches and return those with enough of the class, ``(n, 1024)`` boolean."""
-    height, width = label_map.shape
-    rows = generator.integers(0, height - PATCH_SIZE + 1, TRIES_PER_MAP)
-    columns = generator.integers(0, width - PATCH_SIZE + 1, TRIES_PER_MAP)
-    windows = np.lib.stride_tricks.sliding_window_view(label_map, (PATCH_SIZE, PATCH_SIZE))
-    patches = (windows[rows, columns] == label).reshape(TRIES_PER_MAP, -1)
-    return patches[patches.mean(axis=1) >= MIN_CLASS_FRACTION]
 
 
 def basis_functions(patches: np.ndarray, num_bases: int) -> np.ndarray:

@@ -9,7 +9,6 @@ from mmseg_lrr.datasets.class_bases import (
     dataset_class_names,
     load_class_bases,
     save_class_bases,
-    write_atomically,
 )
 from mmseg_lrr.ops.bases import basis_functions, dct_basis_functions, sample_patches
 
@@ -120,14 +119,15 @@ def test_refuses_a_file_with_nan(tmp_path):
 
 
 def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / 'file'
-    write_atomically(path, b'old')
+    path = tmp_path / 'bases.npy'
+    save_class_bases(path, np.ones((1, 1, 32, 32), np.float32))
+    old = path.read_bytes()
 
     def refuse(source, target):
         raise OSError('disk full')
 
     monkeypatch.setattr('os.replace', refuse)
     with pytest.raises(OSError, match='disk full'):
-        write_atomically(path, b'new')
-    assert path.read_bytes() == b'old'
-    assert [file.name for file in tmp_path.iterdir()] == ['file']
+        save_class_bases(path, np.zeros((1, 1, 32, 32), np.float32))
+    assert path.read_bytes() == old
+    assert [file.name for file in tmp_path.iterdir()] == ['bases.npy']

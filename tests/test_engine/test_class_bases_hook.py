@@ -13,14 +13,14 @@ import torch
 from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 from torch import nn
 
 from mmseg_lrr.datasets.class_bases import compute_class_bases
 from mmseg_lrr.datasets.label_maps import LabelMaps
 from mmseg_lrr.engine.hooks import ClassBasesHook
-from mmseg_lrr.ops.bases import dct_basis_functions
+from mmseg_lrr.ops.bases import dct_basis_functions, resize_bases
 
 NUM_PATCHES = 150
 EXPERIMENTS = itertools.count()
@@ -129,6 +129,18 @@ def test_computes_sets_and_keeps_the_bases(tmp_path, logged):
     weights = torch.load(tmp_path / 'work' / 'epoch_1.pth', weights_only=False)['state_dict']
     assert weights['decode_head.0.bases_loaded']
     np.testing.assert_array_equal(weights['decode_head.0.bases'].numpy(), expected)
+
+
+def test_fills_every_level_of_the_real_head(tmp_path):
+    dataset = make_data(tmp_path / 'data')
+    head = MODELS.build(dict(type='LRRHead', in_channels=[4, 8], num_classes=3, num_bases=4))
+    assert not head.bases_loaded
+    make_runner(tmp_path / 'work', dataset, [head]).train()
+    assert head.bases_loaded
+    filled = [buffer for name, buffer in head.named_buffers() if name.endswith('.bases')]
+    assert len(filled) == 2
+    for buffer in filled:
+        torch.testing.assert_close(buffer, resize_bases(expected_bases(dataset), buffer.shape[-1]))
 
 
 def test_heads_of_other_sizes_share_one_computation(tmp_path):

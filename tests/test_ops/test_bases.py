@@ -84,6 +84,25 @@ class TestSamplePatches:
         assert maps.reads == [1, 3, 1]
         assert sample.num_passes == 3
 
+    def test_reports_what_is_done(self):
+        both = np.zeros((40, 40), np.uint8)
+        both[:, 20:] = 1
+        speck = np.zeros((40, 40), np.uint8)
+        speck[5, 5] = 2
+        reports = []
+        sample_patches(
+            [speck, both, speck],
+            [0, 1, 2],
+            num_patches=300,
+            report=lambda *arguments: reports.append(arguments),
+        )
+        assert reports[:3] == [('label maps', done, 3) for done in (1, 2, 3)]
+        # Class 1 lacks 200 patches after the first pass; class 2 is given up and not waited for.
+        # Each of the two further passes ends with a report of its own.
+        assert [one for one in reports if one[0] != 'label maps'] == [
+            ('missing patches', done, 200) for done in (100, 100, 200, 200)
+        ]
+
     def test_one_read_serves_all_classes(self):
         maps = CountedMaps([random_map(64, 64, 10, seed) for seed in range(3)])
         sample = sample_patches(maps, range(10), num_patches=300)

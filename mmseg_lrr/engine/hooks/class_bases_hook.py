@@ -24,9 +24,9 @@ from mmseg_lrr.datasets.class_bases import (
     dataset_class_names,
     load_class_bases,
     save_class_bases,
-    write_atomically,
 )
 from mmseg_lrr.datasets.label_maps import LabelMaps
+from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.ops.bases import REFERENCE_NUM_PATCHES
 
 
@@ -144,8 +144,8 @@ class ClassBasesHook(Hook):
             label_maps, class_names, num_bases, num_patches=self.num_patches, seed=self.seed
         )
         digest = save_class_bases(kept, bases)
-        content = json.dumps({'made_from': fingerprint, 'sha256': digest})
-        write_atomically(record, content.encode())
+        with replacing(record) as temporary:
+            temporary.write_text(json.dumps({'made_from': fingerprint, 'sha256': digest}))
         runner.logger.info(f'Class bases written to {kept}')
         return bases
 

@@ -33,7 +33,7 @@ def _pad(x: Tensor, window: int, value: float) -> Tensor:
 
 def _slide(x: Tensor, window: int, extremum: Callable) -> Tensor:
     """(P, H + w - 1, W + w - 1) -> (P, H, W): running extremum of a padded map."""
-    for dim in (-2, -1):
+    for dim in (-1, -2):
         for shift in _shifts(window):
             x = extremum(*_pairs(x, dim, shift))
     return x
@@ -47,7 +47,7 @@ def _slide_backward(x: Tensor, window: int, extremum: Callable, wins: Callable,
     the later one, strictly; at a tie the earlier one does), and then undone in reverse.
     """
     steps = []
-    for dim in (-2, -1):
+    for dim in (-1, -2):
         for shift in _shifts(window):
             first, second = _pairs(x, dim, shift)
             # Written as 0/1 in x's own type: products with it are several times faster than

@@ -1,0 +1,107 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Reconstruction against painting block by block, and the released network's layer."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmseg_lrr.ops.reconstruction import reconstruct
+
+from .. import references
+
+FACTORS = (2, 4, 8)
+
+
+def sample(factor: int, num_bases: int, size: tuple[int, int] = (3, 4), num_classes: int = 3,
+           images: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random coefficients and bases in float64."""
+    coefficients = torch.randn(images, num_classes * num_bases, *size, dtype=torch.float64)
+    bases = torch.randn(num_classes, num_bases, 2 * factor, 2 * factor, dtype=torch.float64)
+    return coefficients, bases
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 5), (3, 4), (6, 2)])
+@pytest.mark.parametrize('num_bases', [1, 10])
+@pytest.mark.parametrize('factor', FACTORS)
+def test_paints_blocks(factor: int, num_bases: int, size: tuple[int, int]) -> None:
+    coefficients, bases = sample(factor, num_bases, size)
+    out = reconstruct(coefficients, bases)
+    assert out.shape == (2, 3, factor * size[0], factor * size[1])
+    expected = references.paint_blocks(coefficients.numpy(), bases.numpy())
+    np.testing.assert_allclose(out.numpy(), expected, rtol=1e-12, atol=1e-12)
+    single = reconstruct(coefficients.float(), bases.float())
+    assert single.dtype == torch.float32
+    np.testing.assert_allclose(single.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('num_bases', [1, 10])
+@pytest.mark.parametrize('factor', [*FACTORS, 6])
+def test_is_the_released_layer(factor: int, num_bases: int) -> None:
+    coefficients, bases = sample(factor, num_bases, (5, 7), num_classes=4, images=3)
+    expected = F.conv_transpose2d(
+        coefficients,
+        bases.reshape(4 * num_bases, 1, 2 * factor, 2 * factor),
+        stride=factor, padding=factor // 2, groups=4)
+    torch.testing.assert_close(reconstruct(coefficients, bases), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_class_and_basis_of_a_channel() -> None:
+    """One coefficient paints its own class's basis, at its own place, into its own class."""
+    coefficients = torch.zeros(1, 3 * 4, 3, 3)
+    coefficients[0, 1 * 4 + 2, 1, 2] = 5.  # class 1, basis 2, row 1, column 2
+    bases = torch.randn(3, 4, 8, 8)
+    expected = torch.zeros(1, 3, 12, 12)
+    # The block begins u / 2 before the coefficient's own cell; two columns fall outside.
+    expected[0, 1, 2:10, 6:12] = 5 * bases[1, 2, :, :6]
+    torch.testing.assert_close(reconstruct(coefficients, bases), expected)
+
+
+@pytest.mark.parametrize('factor', FACTORS)
+def test_gradcheck(factor: int) -> None:
+    coefficients, bases = sample(factor, 8 // factor, (1, 2), num_classes=2, images=1)
+    assert torch.autograd.gradcheck(
+        reconstruct, (coefficients.requires_grad_(), bases.requires_grad_()))
+
+
+def test_gradients_are_those_of_the_released_layer() -> None:
+    coefficients, bases = sample(4, 10, (4, 5))
+    upstream = torch.randn(2, 3, 16, 20, dtype=torch.float64)
+    inputs = coefficients.requires_grad_(), bases.requires_grad_()
+    grads = torch.autograd.grad(reconstruct(*inputs), inputs, upstream)
+    expected = torch.autograd.grad(
+        F.conv_transpose2d(coefficients, bases.flatten(0, 1)[:, None], stride=4, padding=2,
+                           groups=3), inputs, upstream)
+    for grad, other in zip(grads, expected, strict=True):
+        torch.testing.assert_close(grad, other, rtol=1e-10, atol=1e-10)
+
+
+def test_any_memory_layout() -> None:
+    coefficients, bases = sample(4, 10, (4, 5))
+    expected = reconstruct(coefficients, bases)
+    last = coefficients.to(memory_format=torch.channels_last)
+    turned = bases.transpose(2, 3).contiguous().transpose(2, 3)
+    torch.testing.assert_close(reconstruct(last, turned), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_coefficients_of_lower_precision() -> None:
+    coefficients, bases = sample(4, 10, (4, 5))
+    expected = reconstruct(coefficients.bfloat16().double(), bases.bfloat16().double())
+    out = reconstruct(coefficients.bfloat16(), bases.float())
+    assert out.dtype == torch.bfloat16
+    error = (out.double() - expected).abs().max() / expected.abs().max()
+    assert error < 2**-8  # one rounding to eight bits
+
+
+@pytest.mark.parametrize(('coefficients', 'bases', 'message'), [
+    ((1, 30, 2, 2), (3, 10, 8, 6), r'\(3, 10, 8, 6\)'),
+    ((1, 30, 2, 2), (3, 10, 6, 6), r'u even, got \(3, 10, 6, 6\)'),
+    ((1, 30, 2, 2), (3, 10, 9, 9), r'\(3, 10, 9, 9\)'),
+    ((1, 30, 2, 2), (30, 8, 8), r'\(30, 8, 8\)'),
+    ((1, 29, 2, 2), (3, 10, 8, 8), r'3 \* 10.*\(1, 29, 2, 2\)'),
+    ((1, 60, 2, 2), (3, 10, 8, 8), r'3 \* 10.*\(1, 60, 2, 2\)'),
+    ((30, 2, 2), (3, 10, 8, 8), r'3 \* 10.*\(30, 2, 2\)'),
+])
+def test_refuses_shapes(coefficients: tuple, bases: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        reconstruct(torch.zeros(coefficients), torch.zeros(bases))

@@ -1,0 +1,192 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The sliding range against loops, and its gradient against the toolbox's pooling layers."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmseg_lrr.ops.sliding import sliding_range
+
+from .. import references
+
+WINDOWS = (3, 5, 7, 9, 11, 13, 15, 17)
+# Heights and widths, many of them smaller than the larger windows.
+SIZES = ((1, 1), (1, 7), (9, 1), (2, 3), (5, 16), (8, 9), (17, 17), (20, 33))
+
+
+def by_pooling(x: Tensor, window: int) -> Tensor:
+    """The same by two pooling layers, as the released network has it."""
+    return (F.max_pool2d(x, window, stride=1, padding=window // 2)
+            + F.max_pool2d(-x, window, stride=1, padding=window // 2))
+
+
+def gradient(function, x: Tensor, window: int, upstream: Tensor) -> Tensor:
+    """Gradient with respect to ``x``."""
+    x = x.detach().clone().requires_grad_()
+    return torch.autograd.grad(function(x, window), x, upstream)[0]
+
+
+def whole_numbers(*shape: int) -> Tensor:
+    """Gradients whose sums are exact, whatever the order they are added in."""
+    return torch.randint(-50, 51, shape).float()
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('window', WINDOWS)
+def test_equals_loops_and_pooling(window: int, size: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, *size)
+    out = sliding_range(x, window)
+    np.testing.assert_array_equal(out.numpy(), references.sliding_range(x.numpy(), window))
+    assert torch.equal(out, by_pooling(x, window))
+
+
+def test_window_of_one_is_zero() -> None:
+    x = torch.randn(1, 2, 4, 5)
+    assert torch.equal(sliding_range(x, 1), torch.zeros_like(x))
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('window', WINDOWS)
+def test_gradient_equals_pooling(window: int, size: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, *size)
+    upstream = whole_numbers(*x.shape)
+    assert torch.equal(gradient(sliding_range, x, window, upstream),
+                       gradient(by_pooling, x, window, upstream))
+
+
+@pytest.mark.parametrize('kind', ['constant', 'one hot', 'two values', 'few values', 'saturated'])
+@pytest.mark.parametrize('window', (3, 9, 17))
+def test_gradient_at_ties_equals_pooling(window: int, kind: str) -> None:
+    shape = (2, 4, 19, 23)
+    if kind == 'constant':
+        x = torch.full(shape, .25)
+    elif kind == 'one hot':
+        x = F.one_hot(torch.randint(4, (2, 19, 23)), 4).permute(0, 3, 1, 2).float()
+    elif kind == 'two values':
+        x = torch.randint(0, 2, shape).float()
+    elif kind == 'few values':
+        x = torch.randint(0, 5, shape).float() / 4
+    else:  # probabilities of a sure network: exact zeros and ones beside a few others
+        x = (60 * torch.randn(shape)).softmax(dim=1)
+    upstream = whole_numbers(*shape)
+    assert torch.equal(sliding_range(x, window), by_pooling(x, window))
+    assert torch.equal(gradient(sliding_range, x, window, upstream),
+                       gradient(by_pooling, x, window, upstream))
+
+
+@pytest.mark.parametrize('window', (3, 5, 9))
+def test_gradcheck(window: int) -> None:
+    # Distinct values, further apart than the checker's steps.
+    x = torch.randperm(2 * 2 * 6 * 7).double().view(2, 2, 6, 7) / 10
+    assert torch.autograd.gradcheck(lambda x: sliding_range(x, window), x.requires_grad_())
+
+
+def test_gradient_reaches_the_extrema_alone() -> None:
+    x = torch.zeros(1, 1, 5, 5)
+    x[0, 0, 1, 3], x[0, 0, 4, 0] = 2., -3.
+    upstream = torch.zeros_like(x)
+    upstream[0, 0, 2, 2] = 7.
+    expected = torch.zeros_like(x)
+    expected[0, 0, 1, 3], expected[0, 0, 4, 0] = 7., -7.
+    assert torch.equal(gradient(sliding_range, x, 5, upstream), expected)
+
+
+@pytest.mark.parametrize('shape', [(1, 1, 6, 5), (3, 1, 6, 5), (1, 21, 6, 5), (5, 7, 6, 5)])
+def test_images_and_channels_are_independent(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape)
+    upstream = whole_numbers(*shape)
+    out = sliding_range(x, 5)
+    grads = gradient(sliding_range, x, 5, upstream)
+    for n in range(shape[0]):
+        for c in range(shape[1]):
+            alone = x[n:n + 1, c:c + 1]
+            assert torch.equal(out[n:n + 1, c:c + 1], sliding_range(alone, 5))
+            assert torch.equal(grads[n:n + 1, c:c + 1],
+                               gradient(sliding_range, alone, 5, upstream[n:n + 1, c:c + 1]))
+
+
+def test_more_planes_than_one_chunk() -> None:
+    # More planes of 200x300 than a CPU chunk holds, and not a multiple of it.
+    x = torch.randn(1, 10, 200, 300)
+    upstream = whole_numbers(*x.shape)
+    assert torch.equal(sliding_range(x, 9), by_pooling(x, 9))
+    assert torch.equal(gradient(sliding_range, x, 9, upstream),
+                       gradient(by_pooling, x, 9, upstream))
+
+
+@pytest.mark.parametrize('shape', [(0, 3, 4, 5), (2, 0, 4, 5)])
+def test_nothing_in_nothing_out(shape: tuple[int, ...]) -> None:
+    x = torch.zeros(shape, requires_grad=True)
+    out = sliding_range(x, 3)
+    out.sum().backward()
+    assert out.shape == x.grad.shape == shape
+
+
+@pytest.mark.parametrize('layout', ['transposed', 'strided', 'channels last', 'expanded'])
+def test_any_memory_layout(layout: str) -> None:
+    x = {
+        'transposed': lambda: torch.randn(2, 3, 9, 8).transpose(2, 3),
+        'strided': lambda: torch.randn(2, 3, 16, 18)[..., ::2, 1::2],
+        'channels last': lambda: torch.randn(2, 3, 8, 9).to(memory_format=torch.channels_last),
+        'expanded': lambda: torch.randn(1, 1, 8, 9).expand(2, 3, 8, 9),
+    }[layout]()
+    upstream = whole_numbers(*x.shape).transpose(0, 1).contiguous().transpose(0, 1)
+    assert torch.equal(sliding_range(x, 5), by_pooling(x.contiguous(), 5))
+    leaf = x.detach().requires_grad_()
+    grads = torch.autograd.grad(sliding_range(leaf, 5), leaf, upstream)[0]
+    assert torch.equal(grads, gradient(by_pooling, x.contiguous(), 5, upstream))
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16, torch.float64])
+def test_other_types(dtype: torch.dtype) -> None:
+    x = torch.randn(2, 3, 11, 12).to(dtype)
+    out = sliding_range(x, 9)
+    assert out.dtype == dtype
+    # Extrema are exact in any type; one rounding is left, of the difference.
+    high = F.max_pool2d(x.double(), 9, 1, 4)
+    low = -F.max_pool2d(-x.double(), 9, 1, 4)
+    assert torch.equal(out, (high - low).to(dtype))
+    upstream = torch.randint(-1, 2, x.shape).to(dtype)
+    grads = gradient(sliding_range, x, 9, upstream)
+    assert grads.dtype == dtype
+    # Sums of a few ones are exact in bfloat16, too.
+    assert torch.equal(grads.double(),
+                       gradient(by_pooling, x.double(), 9, upstream.double()))
+
+
+def test_input_is_left_as_it_is() -> None:
+    x = torch.randn(2, 3, 8, 9)
+    upstream = torch.randn(2, 3, 8, 9)
+    x_before, upstream_before = x.clone(), upstream.clone()
+    gradient(sliding_range, x, 5, upstream)
+    sliding_range(x, 5)
+    assert torch.equal(x, x_before)
+    assert torch.equal(upstream, upstream_before)
+
+
+def test_keeps_its_input_alone_for_the_gradient() -> None:
+    saved = []
+    x = torch.randn(2, 3, 32, 33, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        sliding_range(x, 9)
+    assert [t.data_ptr() for t in saved] == [x.data_ptr()]
+
+
+def test_cannot_be_differentiated_twice() -> None:
+    x = torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+    first, = torch.autograd.grad((sliding_range(x, 3)**2).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match='twice'):
+        first.sum().backward()
+
+
+@pytest.mark.parametrize('window', [-3, 0, 2, 8])
+def test_refuses_a_window(window: int) -> None:
+    with pytest.raises(ValueError, match=f'window .*odd.*{window}'):
+        sliding_range(torch.zeros(1, 1, 4, 4), window)
+
+
+def test_refuses_a_shape() -> None:
+    with pytest.raises(ValueError, match=r'\(3, 4, 5\)'):
+        sliding_range(torch.zeros(3, 4, 5), 3)

@@ -309,9 +309,9 @@ class TestResizeBases:
 def test_agrees_with_the_authors_bases_on_voc():
     """Cosines of the principal angles between spans at 8x8, and norms.
 
-    The authors had 11,295 label maps, these are 1464. Nine directions agree closely. The tenth
-    depends on the patches drawn where the tenth and eleventh singular values are near each other
-    (person), so it has a bound of its own.
+    The authors had 11,295 label maps, these are 1464. Nine directions agree closely. Where the
+    tenth and the next singular values are near each other (person), the patches drawn decide
+    which one comes tenth; our first twelve span all ten of theirs.
     """
     voc = SHARED / 'data/voc'
     names = (voc / 'ImageSets/Segmentation/train_labels_only.txt').read_text().split()
@@ -328,10 +328,14 @@ def test_agrees_with_the_authors_bases_on_voc():
     sample = sample_patches(Maps(), classes)
     for label, patches in zip(classes, sample.patches, strict=True):
         assert 10_000 <= len(patches) < 10_100
-        ours = resize_bases(basis_functions(patches.unpack(), 10), 8).flatten(1).T.double().numpy()
+        ours = resize_bases(basis_functions(patches.unpack(), 12), 8).flatten(1).T.double().numpy()
         theirs = authors[:, label].astype(np.float64)
-        spans = np.linalg.qr(ours)[0].T @ np.linalg.qr(theirs)[0]
-        cosines = np.linalg.svd(spans, compute_uv=False)
-        ratios = np.linalg.norm(ours, axis=0) / np.linalg.norm(theirs, axis=0)
-        assert cosines[8] > 0.99 and cosines[9] > 0.9
+        assert principal_cosines(ours[:, :10], theirs)[8] > 0.99
+        assert principal_cosines(ours, theirs)[9] > 0.98
+        ratios = np.linalg.norm(ours[:, :10], axis=0) / np.linalg.norm(theirs, axis=0)
         assert 0.95 < ratios.min() and ratios.max() < 1.1
+
+
+def principal_cosines(first, second):
+    spans = np.linalg.qr(first)[0].T @ np.linalg.qr(second)[0]
+    return np.linalg.svd(spans, compute_uv=False)

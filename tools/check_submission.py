@@ -35,7 +35,7 @@ def main() -> int:
         return 2
     for problem in problems:
         print(problem)
-    print(f'{len(problems)} problems' if problems else f'all well: {len(ids)} images')
+    print(f'problems: {len(problems)}' if problems else f'all well: {len(ids)} images')
     return int(bool(problems))
 
 

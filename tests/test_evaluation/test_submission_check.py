@@ -286,7 +286,7 @@ def test_list_of_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(('arguments', 'code', 'printed'), [
     (['out', '--ids', 'test.txt'], 0, 'all well: 3 images\n'),
     (['out', '--ids', 'test.txt', '--images', 'images'], 1,
-     f'{VOC_IDS[0]}: no image of that name in images\n1 problems\n'),
+     f'{VOC_IDS[0]}: no image of that name in images\nproblems: 1\n'),
     (['elsewhere', '--ids', 'test.txt'], 2, 'there is no folder or archive elsewhere\n'),
     (['out', '--ids', 'elsewhere.txt'], 2, "No such file or directory: 'elsewhere.txt'\n"),
 ])

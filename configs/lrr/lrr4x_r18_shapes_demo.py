@@ -8,6 +8,7 @@ _base_ = [
 ]
 norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
+    data_preprocessor=dict(size={{_base_.crop_size}}),
     pretrained=None,
     backbone=dict(type='ResNet', depth=18, norm_cfg=norm_cfg),
     decode_head=dict(in_channels=[64, 128, 256, 512], num_classes=7))
@@ -23,4 +24,5 @@ param_scheduler = [
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(
     logger=dict(interval=20), checkpoint=dict(interval=max_iters, max_keep_ckpts=1))
+custom_hooks = [dict(type='ClassBasesHook', num_patches=1000, seed=0)]
 randomness = dict(seed=0)

@@ -2,5 +2,6 @@
 """Hooks of the runner."""
 
 from .class_bases_hook import ClassBasesHook
+from .progress_bar_hook import ProgressBarHook
 
-__all__ = ['ClassBasesHook']
+__all__ = ['ClassBasesHook', 'ProgressBarHook']

@@ -372,6 +372,21 @@ class LRRHead(BaseDecodeHead):
         finest = self.levels[-1]
         return {finest: outputs[finest]}
 
+    def level_masks(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Boundary masks of the masked levels, to look at.
+
+        Args:
+            scores: what :meth:`forward_levels` gives.
+
+        Returns:
+            By level, coarse to fine: (N, C, H, W) in [0, 1], at the level's own resolution.
+        """
+        return {
+            fine: self.masks[fine](self.upsamples[fine](scores[coarse], scores[fine].shape[2:]))
+            for coarse, fine in zip(self.levels, self.levels[1:], strict=False)
+            if fine in self.masks
+        }
+
     # ------------------------------------------------------------------ bases
 
     def set_bases(self, bases: Tensor | np.ndarray) -> None:

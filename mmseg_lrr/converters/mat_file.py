@@ -89,8 +89,14 @@ def _read_v7(path: Path, names: list[str]) -> tuple[dict[str, Any], list[str]]:
         wanted = [name for name in names if name in found]
         if not wanted:
             return {}, found
+        # MATLAB stores whole numbers small, whatever their class; mat_dtype gives the class back.
         loaded = loadmat(
-            path, appendmat=False, variable_names=wanted, struct_as_record=True, squeeze_me=False
+            path,
+            appendmat=False,
+            variable_names=wanted,
+            struct_as_record=True,
+            squeeze_me=False,
+            mat_dtype=True,
         )
         return {name: _plain(loaded[name]) for name in wanted}, found
     except _V7_ERRORS as error:
@@ -116,11 +122,14 @@ def _plain(value: Any) -> Any:
             {name: _plain(element[name]) for name in value.dtype.names} for element in flat
         )
     if value.dtype.hasobject:
+        # SciPy's way to give structs without fields.
+        if value.size and all(element is None for element in flat):
+            return StructArray({} for _ in flat)
         return [_plain(element) for element in flat]
     if value.dtype.kind == 'U':
         rows = [str(row) for row in value.ravel()]
         return rows[0] if len(rows) == 1 else rows or ''
-    return value
+    return value.astype(value.dtype.newbyteorder('='), copy=False)
 
 
 def _read_hdf5(path: Path, names: list[str]) -> tuple[dict[str, Any], list[str]]:

@@ -83,10 +83,18 @@ def export(
     parameters = layout.parameters()
     _check(weights, parameters, layout)
     result = Export()
-    masked = len(layout.levels) > 1
-    settings = _settings(meta, config, masked, result.warnings)
     if window is not None:
-        settings['window'] = checks.integer('window', window, 3)
+        checks.integer('window', window, 3)
+    if config is not None:
+        settings = _config_settings(config, result.warnings)
+        settings['window'] = window or settings['window']
+    else:
+        known = meta.get('lrr', {})
+        window = window or known.get('mask_window')
+        if window is None and len(layout.levels) > 1:
+            result.warnings.append(f'the mask window is not known: {USUAL_WINDOW} is written')
+            window = USUAL_WINDOW
+        settings = dict(mean=known.get('mean'), std=(1.0, 1.0, 1.0), window=window)
     if mean is not None:
         settings['mean'] = mean
     if settings['mean'] is None or len(settings['mean']) != 3:
@@ -155,21 +163,8 @@ def _check(weights: Mapping[str, Tensor], parameters: list[Parameter], layout: L
         )
 
 
-def _settings(
-    meta: Mapping, config: Config | None, masked: bool, warnings: list[str]
-) -> dict[str, Any]:
-    """Finds ``mean`` and ``std`` of the input and ``window`` of the mask (None: no mask)."""
-    if config is not None:
-        return _config_settings(config, warnings)
-    known = meta.get('lrr', {})
-    window = known.get('mask_window')
-    if masked and window is None:
-        warnings.append(f'the mask window is not known: {USUAL_WINDOW} is written')
-        window = USUAL_WINDOW
-    return dict(mean=known.get('mean'), std=(1.0, 1.0, 1.0), window=window)
-
-
 def _config_settings(config: Config, warnings: list[str]) -> dict[str, Any]:
+    """Finds ``mean`` and ``std`` of the input and ``window`` of the mask (None: no mask)."""
     preprocessor = config.model.get('data_preprocessor') or {}
     if not preprocessor.get('bgr_to_rgb', False):
         raise ValueError('data_preprocessor.bgr_to_rgb must be True: the layout is for RGB images')

@@ -16,12 +16,12 @@ def convolve(x: np.ndarray, filters: np.ndarray, bias: np.ndarray) -> np.ndarray
     pad = size // 2
     height, width, _ = x.shape
     padded = np.pad(x, ((pad, pad), (pad, pad), (0, 0)))
-    y = np.zeros((height, width, filters.shape[3])) + bias.reshape(-1).astype(float)
+    y = np.zeros((height * width, filters.shape[3])) + bias.reshape(-1).astype(float)
     for row in range(size):
         for column in range(size):
             patch = padded[row : row + height, column : column + width]
-            y += patch @ filters[row, column].astype(float)
-    return y
+            y += patch.reshape(height * width, -1) @ filters[row, column].astype(float)
+    return y.reshape(height, width, -1)
 
 
 def pool(x: np.ndarray) -> np.ndarray:

@@ -58,8 +58,12 @@ def random_params(
     fc_channels: int = 4096,
     levels: tuple[str, ...] = LEVELS,
     de_levels: tuple[str, ...] = ('32x',),
+    hollow_vgg: bool = False,
 ) -> dict[str, np.ndarray]:
-    """Random weights by usual name, scaled so that features are of size 1 and scores of 2 or 3."""
+    """Random weights by usual name, scaled so that features and scores are of size 1.
+
+    With ``hollow_vgg``, VGG-16's convolutions are zeros that need no time and no memory.
+    """
     rng = np.random.default_rng(seed)
 
     def normal(scale: float, *shape: int) -> np.ndarray:
@@ -76,8 +80,13 @@ def random_params(
 
     params = {}
     for name, size, inputs, outputs in VGG:
-        params |= convolution(name, size, inputs, outputs, 2.0)
-    params['conv1_1f'] *= np.float32(1 / 70)
+        if hollow_vgg:
+            params[name + 'f'] = np.broadcast_to(np.float32(0), (size, size, inputs, outputs))
+            params[name + 'b'] = np.broadcast_to(np.float32(0), (1, outputs))
+        else:
+            params |= convolution(name, size, inputs, outputs, 2.0)
+    # The image's own size.
+    params['conv1_1f'] = params['conv1_1f'] / np.float32(70)
     params |= convolution('fc6', 7, 512, fc_channels, 2.0)
     params |= convolution('fc7', 1, fc_channels, fc_channels, 2.0)
     maps = num_classes * num_bases

@@ -1,0 +1,79 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""LRR as a straightforward port would have it: what this package's head is measured against.
+
+Grouped transposed convolutions with frozen bases, ``F.interpolate``, a pair of ``max_pool2d`` for
+the mask, and ``cv2`` for the targets. Same parameters, same scores, same losses.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmseg_lrr.models import LRRHead
+
+
+def textbook_mask(scores: Tensor, window: int = 9) -> Tensor:
+    """max_pool2d(p) + max_pool2d(-p) of p = softmax(scores)."""
+    p = scores.softmax(dim=1)
+    radius = window // 2
+    return F.max_pool2d(p, window, 1, radius) + F.max_pool2d(-p, window, 1, radius)
+
+
+def textbook_reconstruction(coefficients: Tensor, bases: Tensor) -> Tensor:
+    """One grouped transposed convolution."""
+    num_classes, num_bases, size, _ = bases.shape
+    return F.conv_transpose2d(
+        coefficients, bases.reshape(num_classes * num_bases, 1, size, size), stride=size // 2,
+        padding=size // 4, groups=num_classes)
+
+
+def textbook_targets(labels: np.ndarray, num_classes: int, radius: int = 32
+                     ) -> tuple[np.ndarray, np.ndarray]:
+    """cv2.dilate and cv2.erode of every class's mask with the whole disk."""
+    offsets = np.arange(-radius, radius + 1)
+    disk = (offsets[:, None]**2 + offsets**2 <= radius**2).astype(np.uint8)
+    labels = np.where(labels == 255, 0, labels)
+    masks = (labels[:, None] == np.arange(num_classes)[:, None, None]).astype(np.uint8)
+    planes = masks.reshape(-1, *labels.shape[1:])
+    dilated = np.stack([cv2.dilate(mask, disk) for mask in planes]).reshape(masks.shape)
+    eroded = np.stack([cv2.erode(mask, disk) for mask in planes]).reshape(masks.shape)
+    return 2.0 * dilated - 1, 2.0 * eroded - 1
+
+
+class TextbookHead(nn.Module):
+    """The pyramid of an :class:`LRRHead`, whose weights it shares, written the plain way."""
+
+    def __init__(self, head: LRRHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Scores by level, coarse to fine."""
+        head, scores, predictions = self.head, None, {}
+        for level, feature in zip(head.levels, reversed(inputs), strict=True):
+            detail = textbook_reconstruction(
+                head.coefficients[level](feature), head.reconstructions[level].bases)
+            if scores is None:
+                scores = detail
+            else:
+                upsampled = F.interpolate(
+                    scores, scale_factor=2, mode='bilinear', align_corners=False)
+                scores = upsampled + textbook_mask(upsampled) * detail
+            predictions[level] = scores
+        return predictions
+
+    def loss(self, inputs: Sequence[Tensor], labels: Tensor) -> Tensor:
+        """Softmax losses of every level, with the per-image normalisation."""
+        total = torch.zeros(())
+        for level, scores in self(inputs).items():
+            stride = self.head.level_strides[level]
+            target = labels[:, stride // 2::stride, stride // 2::stride]
+            loss = F.cross_entropy(scores, target, ignore_index=255, reduction='none')
+            valid = (target != 255).sum(dim=(1, 2))
+            total = total + (loss.sum(dim=(1, 2)) / (valid + 1)).mean()
+        return total

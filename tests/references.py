@@ -105,23 +105,24 @@ def crop(x: np.ndarray, height: int, width: int) -> np.ndarray:
     return x[..., :height, :width]
 
 
-def pyramid(details: list[np.ndarray], *, windows: list[int | None], border: str) -> list:
+def pyramid(details: list[np.ndarray], *, windows: list[int | None], border: str,
+            steps: list[int] | None = None) -> list[np.ndarray]:
     """Fuse each level's detail, coarse to fine: up2(coarser) + mask * detail.
 
     Args:
         details: (N, C, H, W) of every level, coarse to fine.
         windows: of the mask of every level; None for no mask; the coarsest one's is not used.
         border: of the upsampling, 'zeros' or 'replicate'.
+        steps: how much finer each level is than the one before, 2 or 1; the coarsest one's is not
+            used. Default: 2.
     """
     upsample = {'zeros': upsample2x_zeros, 'replicate': upsample2x_replicate}[border]
-    predictions = [details[0]]
-    for detail, window in zip(details[1:], windows[1:], strict=True):
-        height, width = detail.shape[2:]
-        coarser = predictions[-1]
-        # Twice as fine, or as fine already; rounding up can make it larger than the detail.
-        if coarser.shape[2] < height or coarser.shape[3] < width:
-            coarser = upsample(coarser)
-        coarser = crop(coarser, height, width)
+    predictions = details[:1]
+    for detail, window, step in zip(details[1:], windows[1:], (steps or [2] * len(details))[1:],
+                                    strict=True):
+        coarser = upsample(predictions[-1]) if step == 2 else predictions[-1]
+        # Where maps are rounded up, the coarser one can reach further than the finer one.
+        coarser = crop(coarser, *detail.shape[2:])
         if window is not None:
             detail = boundary_mask(coarser, window) * detail
         predictions.append(coarser + detail)

@@ -1,0 +1,57 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The boundary mask against softmax and sliding windows by loops."""
+
+import numpy as np
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+from mmseg_lrr.models.layers import BoundaryMask
+
+from ... import references
+
+
+@pytest.mark.parametrize('window', [3, 9, 17])
+def test_equals_loops(window: int) -> None:
+    scores = 3 * torch.randn(2, 4, 12, 15, dtype=torch.float64)
+    mask = MODELS.build(dict(type='BoundaryMask', window=window))
+    expected = references.boundary_mask(scores.numpy(), window)
+    np.testing.assert_allclose(mask(scores).numpy(), expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(mask(scores.float()).numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_near_one_at_boundaries_and_near_zero_elsewhere() -> None:
+    scores = torch.zeros(1, 3, 20, 40)
+    scores[:, 1, :, :20], scores[:, 2, :, 20:] = 30., 30.
+    mask = BoundaryMask()(scores)
+    at_boundary = torch.zeros(40, dtype=torch.bool)
+    at_boundary[16:24] = True  # within the half window, four pixels, of the other class
+    assert (mask[0, 1:, :, at_boundary] > .999).all()
+    assert (mask[0, 1:, :, ~at_boundary] == 0).all()
+    assert (mask[0, 0] < 1e-6).all()  # sure everywhere that it is not class 0
+
+
+def test_uniform_scores_are_closed() -> None:
+    assert torch.equal(BoundaryMask()(torch.full((2, 5, 7, 6), 3.)), torch.zeros(2, 5, 7, 6))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_lower_precision_is_raised(dtype: torch.dtype) -> None:
+    scores = (40 * torch.randn(1, 3, 10, 11)).to(dtype)
+    mask = BoundaryMask()(scores)
+    assert mask.dtype == torch.float32
+    torch.testing.assert_close(mask, BoundaryMask()(scores.float()))
+
+
+def test_gradcheck() -> None:
+    scores = torch.randn(1, 3, 5, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(BoundaryMask(window=3), scores)
+
+
+@pytest.mark.parametrize(('window', 'error'), [
+    (8, ValueError), (1, ValueError), (-9, ValueError), (9.0, TypeError), (None, TypeError),
+    ((9, 9), TypeError),
+])
+def test_refuses_windows(window: object, error: type) -> None:
+    with pytest.raises(error, match='window'):
+        BoundaryMask(window=window)

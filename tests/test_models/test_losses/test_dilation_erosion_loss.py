@@ -1,0 +1,161 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The DE losses against targets by brute force and sums by loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+from mmseg_lrr.models.losses import DilationErosionLoss, logistic_loss
+
+from ... import references
+
+
+def labels_of(images: int, height: int, width: int, num_classes: int) -> torch.Tensor:
+    labels = torch.zeros(images, height, width, dtype=torch.int64)
+    for n in range(images):
+        for c in range(1, num_classes):
+            y, x = int(torch.randint(height, ())), int(torch.randint(width, ()))
+            labels[n, y:y + 9, x:x + 7] = c
+    labels[torch.rand(labels.shape) < .1] = 255
+    return labels
+
+
+def expected_losses(scores: np.ndarray, labels: np.ndarray, radius: int, stride: int,
+                    kind: int) -> float:
+    """Mean over the batch of one branch's loss at one level; ``kind`` 0 dilation, 1 erosion."""
+    num_classes = scores.shape[1]
+    targets = references.dilation_erosion(labels, num_classes, references.disk(radius))[kind]
+    targets = np.stack([references.subsample(image, stride) for image in targets])
+    scores = references.crop(scores, *targets.shape[2:])
+    return references.logistic(scores, targets)
+
+
+def test_logistic_loss_equals_loops() -> None:
+    scores = 4 * torch.randn(3, 4, 5, 6, dtype=torch.float64)
+    targets = torch.randint(0, 2, scores.shape).double() * 2 - 1
+    for n in range(3):
+        total = sum(
+            math.log1p(math.exp(-targets[n, c, y, x] * scores[n, c, y, x]))
+            for c in range(4) for y in range(5) for x in range(6))
+        assert logistic_loss(scores, targets)[n].item() == pytest.approx(total / 31, rel=1e-12)
+
+
+def test_large_scores_neither_overflow_nor_vanish() -> None:
+    scores = torch.tensor([[[[1e4]], [[-1e4]]]], requires_grad=True)
+    loss = logistic_loss(scores, torch.tensor([[[[-1.]], [[-1.]]]]))
+    assert loss.item() == 5e3  # 1e4 wrong, 0 right, over one pixel plus one
+    loss.sum().backward()
+    assert torch.equal(scores.grad.flatten(), torch.tensor([.5, 0.]))
+
+
+# Sizes that are, and are not, a multiple of the level's block.
+@pytest.mark.parametrize('size', [(32, 64), (33, 41), (7, 1)])
+def test_one_level(size: tuple[int, int]) -> None:
+    labels = labels_of(3, *size, 3)
+    height, width = -(-size[0] // 32) * 4, -(-size[1] // 32) * 4
+    scores = [torch.randn(3, 3, height, width, dtype=torch.float64) for _ in range(2)]
+    loss = MODELS.build(dict(type='DilationErosionLoss', radii=[5]))
+    losses = loss({'32x': scores[0]}, {'32x': scores[1]}, labels, {'32x': 8})
+    assert list(losses) == ['loss_dilation_32x', 'loss_erosion_32x']
+    for kind, value in enumerate(losses.values()):
+        assert value.item() == pytest.approx(
+            expected_losses(scores[kind].numpy(), labels.numpy(), 5, 8, kind), rel=1e-12)
+
+
+def test_two_levels_with_a_radius_and_a_weight_each() -> None:
+    labels = labels_of(2, 32, 32, 4)
+    dilation = {'32x': torch.randn(2, 4, 4, 4), '16x': torch.randn(2, 4, 8, 8)}
+    erosion = {'32x': torch.randn(2, 4, 4, 4), '16x': torch.randn(2, 4, 8, 8)}
+    losses = DilationErosionLoss(radii=(6, 3), loss_weight=(.5, 2.))(
+        dilation, erosion, labels, {'32x': 8, '16x': 4})
+    assert list(losses) == [
+        'loss_dilation_32x', 'loss_erosion_32x', 'loss_dilation_16x', 'loss_erosion_16x']
+    for level, radius, stride, weight in (('32x', 6, 8, .5), ('16x', 3, 4, 2.)):
+        for kind, (name, scores) in enumerate((('dilation', dilation), ('erosion', erosion))):
+            expected = weight * expected_losses(
+                scores[level].double().numpy(), labels.numpy(), radius, stride, kind)
+            assert losses[f'loss_{name}_{level}'].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_octagon() -> None:
+    labels = torch.zeros(1, 96, 96, dtype=torch.int64)
+    labels[0, 44:52, 44:52] = 1
+    scores = {'32x': torch.randn(1, 2, 12, 12, dtype=torch.float64)}
+    targets = references.dilation_erosion(labels.numpy(), 2, references.octagon32())
+    losses = DilationErosionLoss(footprint='octagon')(scores, scores, labels, {'32x': 8})
+    for value, target in zip(losses.values(), targets, strict=True):
+        target = references.subsample(target[0], 8)[None]
+        assert value.item() == pytest.approx(
+            references.logistic(scores['32x'].numpy(), target), rel=1e-12)
+
+
+def test_image_without_labels_costs_nothing() -> None:
+    labels = labels_of(2, 32, 32, 3)
+    scores = torch.randn(2, 3, 4, 4, requires_grad=True)
+    loss = DilationErosionLoss(radii=(4, ))
+    alone = loss({'32x': scores[:1]}, {'32x': scores[:1]}, labels[:1], {'32x': 8})
+    labels[1] = 255
+    losses = loss({'32x': scores}, {'32x': scores}, labels, {'32x': 8})
+    for name, value in losses.items():
+        torch.testing.assert_close(value, alone[name] / 2)
+    sum(losses.values()).backward()
+    assert torch.equal(scores.grad[1], torch.zeros(3, 4, 4))
+
+
+def test_all_ignored_is_zero_with_zero_gradients() -> None:
+    scores = torch.randn(2, 3, 4, 4, requires_grad=True)
+    losses = DilationErosionLoss()(
+        {'32x': scores}, {'32x': scores}, torch.full((2, 32, 32), 255), {'32x': 8})
+    sum(losses.values()).backward()
+    assert all(value == 0 for value in losses.values())
+    assert torch.equal(scores.grad, torch.zeros_like(scores))
+
+
+def test_another_ignore_index() -> None:
+    labels = labels_of(2, 32, 32, 3)
+    labels[1] = 255
+    scores = {'32x': torch.randn(2, 3, 4, 4)}
+    loss = DilationErosionLoss(radii=(4, ))
+    expected = loss(scores, scores, labels, {'32x': 8})
+    labels[labels == 255] = -7
+    for name, value in loss(scores, scores, labels, {'32x': 8}, ignore_index=-7).items():
+        assert torch.equal(value, expected[name])
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_lower_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
+    # In float16 the sum over these pixels is infinite, in bfloat16 it has two digits.
+    labels = labels_of(1, 128, 128, 3)
+    scores = {'32x': (60 * torch.randn(1, 3, 64, 64)).to(dtype)}
+    raised = {'32x': scores['32x'].float()}
+    loss = DilationErosionLoss(radii=(4, ))
+    expected = loss(raised, raised, labels, {'32x': 2})
+    for name, value in loss(scores, scores, labels, {'32x': 2}).items():
+        assert value.dtype == torch.float32 and value.isfinite()
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_gradcheck() -> None:
+    labels = labels_of(2, 16, 16, 3)
+    scores = torch.randn(2, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    loss = DilationErosionLoss(radii=(3, ))
+    assert torch.autograd.gradcheck(
+        lambda x: tuple(loss({'32x': x}, {'32x': x}, labels, {'32x': 8}).values()), scores)
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (dict(radii=32), 'radii'),
+    (dict(radii=[]), 'radii'),
+    (dict(radii=[0]), 'radii.*0'),
+    (dict(radii=[32.5]), 'radii.*32.5'),
+    (dict(radii=[3], footprint='octagon'), 'radius .*3'),
+    (dict(footprint='square'), "footprint .*'square'"),
+    (dict(loss_weight=-1.), 'loss_weight .*-1'),
+    (dict(radii=[32, 16], loss_weight=[1.]), 'loss_weight .*2'),
+])
+def test_refuses_options(options: dict, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        DilationErosionLoss(**options)

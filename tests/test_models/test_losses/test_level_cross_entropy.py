@@ -1,0 +1,131 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The per-image softmax loss against loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+from mmseg_lrr.models.losses import LevelCrossEntropyLoss
+
+from ... import references
+
+
+def batch(images: int = 3, num_classes: int = 4, size: tuple[int, int] = (6, 7),
+          ignored: float = .3) -> tuple[torch.Tensor, torch.Tensor]:
+    scores = 3 * torch.randn(images, num_classes, *size, dtype=torch.float64)
+    labels = torch.randint(num_classes, (images, *size))
+    labels[torch.rand(labels.shape) < ignored] = 255
+    return scores, labels
+
+
+def test_equals_loops() -> None:
+    scores, labels = batch()
+    labels[1, 1:] = 255  # one image with few labels weighs as much as the others
+    loss = MODELS.build(dict(type='LevelCrossEntropyLoss'))
+    expected = references.cross_entropy(scores.numpy(), labels.numpy())
+    assert loss(scores, labels).item() == pytest.approx(expected, rel=1e-12)
+    assert loss(scores.float(), labels).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_number_of_pixels_plus_one() -> None:
+    # Uniform scores cost log C a pixel: 12 pixels -> 12 / 13, 1 pixel -> 1 / 2, none -> 0.
+    labels = torch.zeros(3, 3, 4, dtype=torch.int64)
+    labels[1], labels[2] = 255, 255
+    labels[1, 0, 0] = 2
+    loss = LevelCrossEntropyLoss()(torch.zeros(3, 5, 3, 4), labels)
+    assert loss.item() == pytest.approx(math.log(5) * (12 / 13 + 1 / 2 + 0) / 3, rel=1e-6)
+
+
+@pytest.mark.parametrize('loss_weight', [0., .4, 3.])
+def test_loss_weight(loss_weight: float) -> None:
+    scores, labels = batch()
+    expected = loss_weight * references.cross_entropy(scores.numpy(), labels.numpy())
+    assert LevelCrossEntropyLoss(loss_weight=loss_weight)(
+        scores, labels).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_class_weight(tmp_path) -> None:
+    scores, labels = batch()
+    weights = [.5, 2., 0., 1.3]
+    expected = references.cross_entropy(scores.numpy(), labels.numpy(), np.array(weights))
+    for given in (weights, tuple(weights), np.array(weights)):
+        assert LevelCrossEntropyLoss(class_weight=given)(
+            scores, labels).item() == pytest.approx(expected, rel=1e-12)
+    np.save(tmp_path / 'weights.npy', np.array(weights))
+    assert LevelCrossEntropyLoss(class_weight=str(tmp_path / 'weights.npy'))(
+        scores, labels).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_pixel_weights() -> None:
+    scores, labels = batch()
+    weight = torch.rand(labels.shape, dtype=torch.float64)
+    alone = torch.nn.functional.cross_entropy(scores, labels, ignore_index=255, reduction='none')
+    expected = sum(
+        (alone[n] * weight[n]).sum() / ((labels[n] != 255).sum() + 1) for n in range(3)) / 3
+    assert LevelCrossEntropyLoss()(scores, labels, weight=weight).item() == pytest.approx(
+        expected.item(), rel=1e-12)
+
+
+def test_another_ignore_index() -> None:
+    scores, labels = batch()
+    expected = references.cross_entropy(scores.numpy(), labels.numpy())
+    labels[labels == 255] = -1
+    assert LevelCrossEntropyLoss()(scores, labels, ignore_index=-1).item() == pytest.approx(
+        expected, rel=1e-12)
+
+
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.int32])
+def test_label_types(dtype: torch.dtype) -> None:
+    scores, labels = batch()
+    assert torch.equal(LevelCrossEntropyLoss()(scores, labels.to(dtype)),
+                       LevelCrossEntropyLoss()(scores, labels))
+
+
+def test_all_ignored_is_zero_with_zero_gradients() -> None:
+    scores = torch.randn(2, 3, 4, 5, requires_grad=True)
+    loss = LevelCrossEntropyLoss()(scores, torch.full((2, 4, 5), 255))
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(scores.grad, torch.zeros_like(scores))
+
+
+def test_empty_maps_are_zero() -> None:
+    """An image smaller than half a cell has no label at a coarse level."""
+    scores = torch.zeros(2, 3, 0, 0, requires_grad=True)
+    loss = LevelCrossEntropyLoss()(scores, torch.zeros(2, 0, 0, dtype=torch.int64))
+    loss.backward()
+    assert loss.item() == 0
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_lower_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
+    # In float16 the sum over these pixels is infinite, in bfloat16 it has two digits.
+    scores = (30 * torch.randn(1, 3, 90, 90)).to(dtype).requires_grad_()
+    labels = torch.randint(3, (1, 90, 90))
+    loss = LevelCrossEntropyLoss()(scores, labels)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(
+        references.cross_entropy(scores.detach().double().numpy(), labels.numpy()), rel=1e-5)
+    loss.backward()
+    assert scores.grad.dtype == dtype and scores.grad.isfinite().all()
+
+
+def test_gradcheck() -> None:
+    scores, labels = batch(2, 3, (3, 4))
+    labels[1] = 255
+    loss = LevelCrossEntropyLoss(class_weight=[.5, 1., 2.])
+    assert torch.autograd.gradcheck(lambda scores: loss(scores, labels), scores.requires_grad_())
+
+
+def test_names() -> None:
+    assert LevelCrossEntropyLoss().loss_name == 'loss_ce'
+    assert LevelCrossEntropyLoss(loss_name='loss_other').loss_name == 'loss_other'
+
+
+@pytest.mark.parametrize('loss_weight', [-1., float('nan'), float('inf'), '1'])
+def test_refuses_a_weight(loss_weight: object) -> None:
+    with pytest.raises((TypeError, ValueError), match='loss_weight'):
+        LevelCrossEntropyLoss(loss_weight=loss_weight)

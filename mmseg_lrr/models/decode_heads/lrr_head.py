@@ -196,7 +196,9 @@ class LRRHead(BaseDecodeHead):
                                        len(self.levels))
             by_level = dict(zip(reversed(self.levels), windows, strict=True))
             for level in self.levels[1:]:
-                window = by_level[level] or 2 * self.factors[level] + 1
+                window = by_level[level]
+                if window is None:
+                    window = 2 * self.factors[level] + 1
                 self.masks[level] = MODELS.build({**mask_cfg, 'window': window})
 
     def _init_dilation_erosion(self, dilation_erosion: ConfigType | None,
@@ -295,7 +297,8 @@ class LRRHead(BaseDecodeHead):
         losses: dict[str, Tensor] = {}
         for level, scores in seg_logits.items():
             level_labels = subsample_labels(labels, self.level_strides[level])
-            scores = crop(scores, level_labels.shape[1:])
+            # Some of the toolbox's losses flatten with view().
+            scores = crop(scores, level_labels.shape[1:]).contiguous()
             for loss_decode in self._losses_decode():
                 name = f'{loss_decode.loss_name}_{level}'
                 value = loss_decode(scores, level_labels, ignore_index=self.ignore_index)
@@ -450,4 +453,4 @@ def subsample_labels(labels: Tensor, stride: int) -> Tensor:
     Returns:
         (N, h, w), the samples whose index lies inside the map.
     """
-    return labels[:, stride // 2::stride, stride // 2::stride]
+    return labels[:, stride // 2::stride, stride // 2::stride].contiguous()

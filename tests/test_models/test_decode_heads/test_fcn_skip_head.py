@@ -1,0 +1,145 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from references import crop, resize_bilinear, upsample2x_zeros
+from torch import nn
+
+CHANNELS = {8: 3, 16: 4, 32: 5}
+
+
+def build(strides: tuple[int, ...] = (8, 16, 32), **options) -> nn.Module:
+    return MODELS.build(dict(
+        type='FCNSkipHead', in_channels=[CHANNELS[stride] for stride in strides], num_classes=4,
+        **options))
+
+
+def maps(size: tuple[int, int], strides: tuple[int, ...]) -> list[torch.Tensor]:
+    """One map a stride, sizes rounded up as by layers of stride 2."""
+    return [
+        torch.randn(2, CHANNELS[stride], *(-(-side // stride) for side in size))
+        for stride in strides
+    ]
+
+
+def randomise(head: nn.Module) -> None:
+    for parameter in head.scores.parameters():
+        nn.init.normal_(parameter)
+
+
+def expected_scores(head: nn.Module, features: list[torch.Tensor]) -> np.ndarray:
+    """The sums of the paper, in float64 NumPy, from coarse to fine."""
+    total = None
+    for level, feature in zip(head.levels, reversed(features), strict=True):
+        score = head.scores[level]
+        weight, bias = (item.detach().double().numpy() for item in (score.weight, score.bias))
+        values = np.einsum('oi,nihw->nohw', weight[:, :, 0, 0], feature.double().numpy())
+        values += bias[:, None, None]
+        if total is not None:
+            values += crop(upsample2x_zeros(total), *values.shape[2:])
+        total = values
+    height, width = (side * head.finest_stride for side in total.shape[2:])
+    return resize_bilinear(total, height, width)
+
+
+@pytest.mark.parametrize('strides', [(32, ), (16, 32), (8, 16, 32)])
+@pytest.mark.parametrize('size', [(64, 96), (37, 70)])
+def test_scores_are_the_papers_sums(strides: tuple, size: tuple) -> None:
+    head = build(strides)
+    randomise(head)
+    features = maps(size, strides)
+    found = head(features).detach().numpy()
+    expected = expected_scores(head, features)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert found.shape[2] >= size[0] and found.shape[3] >= size[1]
+
+
+def test_a_map_stays_where_it_is() -> None:
+    # A linear ramp comes out as the ramp at the pixels' own centres: no shift by half a pixel or a
+    # whole one. Borders, where the neighbours are missing, aside.
+    head = build()
+    nn.init.constant_(head.scores['32x'].weight, 0.2)
+    columns = (torch.arange(8.) + .5) * 32
+    ramp = columns.expand(1, CHANNELS[32], 8, 8)
+    finer = [torch.zeros(1, CHANNELS[stride], 256 // stride, 256 // stride) for stride in (8, 16)]
+    scores = head([*finer, ramp])[0, 0]
+    expected = torch.arange(256.) + .5
+    torch.testing.assert_close(scores[128, 64:192], expected[64:192], rtol=0, atol=1e-3)
+
+
+def test_new_maps_add_nothing_at_first() -> None:
+    coarse, fine = build((32, )), build((8, 16, 32))
+    randomise(coarse)
+    missing = fine.load_state_dict(coarse.state_dict(), strict=False)
+    assert not missing.unexpected_keys
+    features = maps((128, 128), (8, 16, 32))
+    start = coarse.scores['32x'](features[-1]).detach().double().numpy()
+    expected = resize_bilinear(upsample2x_zeros(upsample2x_zeros(start)), 128, 128)
+    np.testing.assert_allclose(fine(features).detach(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_skips_are_pooled_as_vggs() -> None:
+    head = build((8, 16, 32), pool_skips=True)
+    randomise(head)
+    before = [torch.randn(1, CHANNELS[8], 17, 9), torch.randn(1, CHANNELS[16], 9, 5),
+              torch.randn(1, CHANNELS[32], 3, 2)]
+    pooled = []
+    for feature in before[:2]:
+        height, width = feature.shape[2:]
+        out = torch.empty(1, feature.shape[1], (height + 1) // 2, (width + 1) // 2)
+        for row in range(out.shape[2]):
+            for column in range(out.shape[3]):
+                window = feature[:, :, 2 * row:2 * row + 2, 2 * column:2 * column + 2]
+                out[:, :, row, column] = window.amax(dim=(2, 3))
+        pooled.append(out)
+    expected = expected_scores(head, [*pooled, before[2]])
+    np.testing.assert_allclose(head(before).detach(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('segmentor', ['EncoderDecoder', 'LRREncoderDecoder'])
+def test_trains_and_predicts_in_a_segmentor(segmentor: str) -> None:
+    model = MODELS.build(ConfigDict(
+        type=segmentor,
+        backbone=dict(type='ResNet', depth=18, base_channels=4, num_stages=4,
+                      out_indices=(1, 2, 3), strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1),
+                      norm_cfg=dict(type='BN')),
+        decode_head=dict(
+            type='FCNSkipHead', in_channels=[8, 16, 32], num_classes=4,
+            loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+        test_cfg=dict(mode='whole')))
+    inputs = torch.randn(2, 3, 50, 70)
+    samples = []
+    for _ in range(2):
+        sample = SegDataSample(metainfo=dict(
+            img_shape=(50, 70), ori_shape=(50, 70), pad_shape=(50, 70)))
+        sample.gt_sem_seg = PixelData(data=torch.randint(0, 4, (1, 50, 70)))
+        samples.append(sample)
+    losses = model.loss(inputs, samples)
+    # All scores are zero at the start: every class is equally likely.
+    assert losses['decode.loss_ce'].item() == pytest.approx(np.log(4), rel=1e-5)
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    for level, score in model.decode_head.scores.items():
+        assert score.weight.grad.abs().sum() > 0, level
+    with torch.no_grad():
+        results = model.eval().predict(inputs, samples)
+    assert results[0].pred_sem_seg.data.shape == (1, 50, 70)
+
+
+@pytest.mark.parametrize('options, named', [
+    (dict(num_classes=1), 'num_classes'),
+    (dict(strides=(8, 16)), 'strides'),
+    (dict(strides=(8, 16, 64)), 'strides'),
+    (dict(in_index=[0, 1]), 'in_index'),
+    (dict(pool_skips=1), 'pool_skips'),
+    (dict(align_corners=True), 'align_corners'),
+    (dict(in_channels=[0, 4, 5]), 'in_channels'),
+    (dict(in_channels=[1, 2, 3, 4]), 'strides'),
+])
+def test_bad_options_are_named(options: dict, named: str) -> None:
+    cfg = dict(type='FCNSkipHead', in_channels=[3, 4, 5], num_classes=4)
+    with pytest.raises((TypeError, ValueError), match=named):
+        MODELS.build({**cfg, **options})

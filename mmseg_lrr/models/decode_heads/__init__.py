@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Decode heads."""
 
+from .fcn_skip_head import FCNSkipHead
 from .lrr_head import LRRHead
 
-__all__ = ['LRRHead']
+__all__ = ['FCNSkipHead', 'LRRHead']

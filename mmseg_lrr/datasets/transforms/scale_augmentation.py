@@ -1,0 +1,131 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The authors' random scales, each image centred on a square."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmseg.registry import TRANSFORMS
+
+from mmseg_lrr import checks
+from mmseg_lrr.ops.square_canvas import scale_image, scale_labels
+
+
+@TRANSFORMS.register_module()
+class ScaleAugmentation(BaseTransform):
+    """Scale an image at random and crop or pad it about its centre (spec section 4, released code).
+
+    A step s is drawn uniformly from a range of integers; the image's long side becomes
+    ``canvas + divisor * s`` pixels (288 to 704 by default), bicubic, its labels' nearest. The
+    result is a square of side ``min(canvas, canvas + divisor * s)``: each axis is cropped or padded
+    about its centre, not at random. So small scales give squares smaller than ``canvas``, which the
+    data preprocessor has to bring to one size (``LRRDataPreProcessor``, ``raw_pad_value=128``).
+
+    The released code draws one step a batch; this draws one an image. ``LRRDataPreProcessor`` does
+    the former, with this class's config.
+
+    Required keys: img; labels in the keys that seg_fields lists. Modified keys: img (float32),
+    img_shape, the labels. Added keys: scale, scale_factor (width, height), keep_ratio.
+
+    Args:
+        steps: least and greatest s, both drawn too.
+        canvas: side of the largest square in pixels.
+        divisor: pixels of the long side a step.
+        pad_value: colour of the padding in every channel, before the mean is subtracted.
+        seg_pad_value: label of the padding.
+    """
+
+    def __init__(self, *, steps: Sequence[int] = (-3, 10), canvas: int = 384, divisor: int = 32,
+                 pad_value: float = 128, seg_pad_value: int = 255) -> None:
+        steps = checks.integers('steps', steps)
+        self.canvas = checks.integer('canvas', canvas, 1)
+        self.divisor = checks.integer('divisor', divisor, 1)
+        if len(steps) != 2 or steps[0] > steps[1] or canvas + divisor * steps[0] < 1:
+            raise ValueError(
+                'steps must be (least, greatest), in order, with canvas + divisor * least >= 1 '
+                f'pixels, got {steps} with canvas={canvas}, divisor={divisor}')
+        self.steps = steps
+        self.pad_value = checks.number('pad_value', pad_value, 0)
+        self.seg_pad_value = checks.integer('seg_pad_value', seg_pad_value, 0)
+
+    @cache_randomness
+    def draw(self) -> int:
+        """Draw a step s."""
+        return int(np.random.randint(self.steps[0], self.steps[1] + 1))
+
+    def sides(self, step: int, size: tuple[int, int]) -> tuple[int, int]:
+        """Say how large an image becomes.
+
+        Args:
+            step: what :meth:`draw` gave.
+            size: (height, width) of the image, which does not matter here.
+
+        Returns:
+            Long side of the scaled image, and side of the square, in pixels.
+        """
+        long_side = self.canvas + self.divisor * step
+        return long_side, min(self.canvas, long_side)
+
+    def transform(self, results: dict) -> dict:
+        """Scale ``results['img']`` (H, W, 3) and its labels."""
+        size = results['img'].shape[:2]
+        long_side, side = self.sides(self.draw(), size)
+        planes = torch.from_numpy(np.ascontiguousarray(results['img'])).permute(2, 0, 1)
+        scaled = scale_image(planes, long_side, side, self.pad_value)
+        results['img'] = np.ascontiguousarray(scaled.permute(1, 2, 0).numpy())
+        for key in results.get('seg_fields', ()):
+            labels = torch.from_numpy(np.ascontiguousarray(results[key]))
+            results[key] = scale_labels(labels, long_side, side, self.seg_pad_value).numpy()
+        factor = long_side / max(size)
+        results.update(
+            img_shape=(side, side), scale=(side, side), scale_factor=(factor, factor),
+            keep_ratio=True)
+        return results
+
+    def __repr__(self) -> str:
+        return (f'{type(self).__name__}(steps={self.steps}, canvas={self.canvas}, '
+                f'divisor={self.divisor}, pad_value={self.pad_value}, '
+                f'seg_pad_value={self.seg_pad_value})')
+
+
+@TRANSFORMS.register_module()
+class RatioAugmentation(ScaleAugmentation):
+    """Scale an image by a random ratio of its own size (the poster's words: 0.5x-1.5x).
+
+    Unlike the released code's steps, the ratio is drawn from a continuous range, and a small image
+    stays small. Everything else is as in :class:`ScaleAugmentation`: the result is a square of
+    side ``min(canvas, long side)``, cropped or padded about the centre.
+
+    Args:
+        ratio_range: least and greatest ratio.
+        canvas: side of the largest square in pixels.
+        pad_value: colour of the padding in every channel, before the mean is subtracted.
+        seg_pad_value: label of the padding.
+    """
+
+    def __init__(self, *, ratio_range: Sequence[float] = (0.5, 1.5), canvas: int = 384,
+                 pad_value: float = 128, seg_pad_value: int = 255) -> None:
+        super().__init__(canvas=canvas, pad_value=pad_value, seg_pad_value=seg_pad_value)
+        if not isinstance(ratio_range, Sequence) or len(ratio_range) != 2:
+            raise ValueError(f'ratio_range must be (least, greatest), got {ratio_range!r}')
+        least, greatest = (
+            checks.number('ratio_range', ratio, 0, inclusive=False) for ratio in ratio_range)
+        if least > greatest:
+            raise ValueError(f'ratio_range must be (least, greatest), in order, got {ratio_range}')
+        self.ratio_range = (least, greatest)
+
+    @cache_randomness
+    def draw(self) -> float:
+        """Draw a ratio."""
+        return float(np.random.uniform(*self.ratio_range))
+
+    def sides(self, ratio: float, size: tuple[int, int]) -> tuple[int, int]:
+        """Say how large an image of ``size`` (height, width) becomes."""
+        long_side = max(int(ratio * max(size) + 0.5), 1)
+        return long_side, min(self.canvas, long_side)
+
+    def __repr__(self) -> str:
+        return (f'{type(self).__name__}(ratio_range={self.ratio_range}, canvas={self.canvas}, '
+                f'pad_value={self.pad_value}, seg_pad_value={self.seg_pad_value})')

@@ -1,0 +1,86 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The toolbox's data preprocessor with the authors' padding and their one scale a batch."""
+
+from typing import Any
+
+from mmseg.models import SegDataPreProcessor
+from mmseg.registry import MODELS, TRANSFORMS
+from mmseg.utils import ConfigType, SampleList, stack_batch
+from torch import Tensor
+
+from mmseg_lrr import checks
+from mmseg_lrr.ops.square_canvas import scale_image, scale_labels
+
+
+@MODELS.register_module()
+class LRRDataPreProcessor(SegDataPreProcessor):
+    """``SegDataPreProcessor`` that trains as the authors did (spec section 4).
+
+    Two options concern training alone; testing is the toolbox's.
+
+    Args:
+        raw_pad_value: colour, before the mean is subtracted, of the pixels that bring the images of
+            a batch to one size (at the bottom and right; their label is ``seg_pad_val``). 128 is
+            the authors' padding, so that all that the network sees outside a photograph is of one
+            colour. None pads with ``pad_val`` after the normalisation, as the toolbox does.
+        scale_augmentation: config of the transform whose scale is drawn once a batch, as in the
+            released code, e.g. ``dict(type='ScaleAugmentation')``. The pipeline then has to leave
+            the images at their own sizes, and ``size_divisor=32`` (not ``size``) leaves a batch of
+            small squares small. None leaves scales to the pipeline, which draws one an image.
+        **kwargs: those of ``SegDataPreProcessor``.
+
+    Raises:
+        TypeError, ValueError: when built, on a bad value.
+    """
+
+    def __init__(self, *, raw_pad_value: float | None = None,
+                 scale_augmentation: ConfigType | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if raw_pad_value is not None:
+            raw_pad_value = checks.number('raw_pad_value', raw_pad_value, 0)
+        self.raw_pad_value = raw_pad_value
+        self.scale_augmentation = None
+        if scale_augmentation is not None:
+            self.scale_augmentation = TRANSFORMS.build(scale_augmentation)
+            if not hasattr(self.scale_augmentation, 'sides'):
+                raise ValueError('scale_augmentation must be a ScaleAugmentation, got '
+                                 f'{scale_augmentation!r}')
+
+    def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
+        """Preprocess a batch.
+
+        Args:
+            data: ``inputs``, a list of (3, H, W) images, and ``data_samples``.
+            training: whether to scale and pad as in training.
+
+        Returns:
+            The batch, ``inputs`` as (N, 3, H, W).
+        """
+        if training and (self.scale_augmentation is not None or self.raw_pad_value is not None):
+            data = self.cast_data(data)
+            inputs, samples = data['inputs'], data['data_samples']
+            if self.scale_augmentation is not None:
+                inputs = self._scale(inputs, samples)
+            if self.raw_pad_value is not None:
+                stacked, samples = stack_batch(
+                    inputs=list(inputs), data_samples=samples, size=self.size,
+                    size_divisor=self.size_divisor, pad_val=self.raw_pad_value,
+                    seg_pad_val=self.seg_pad_val)
+                inputs = list(stacked)
+            data = dict(inputs=inputs, data_samples=samples)
+        return super().forward(data, training)
+
+    def _scale(self, inputs: list[Tensor], samples: SampleList) -> list[Tensor]:
+        """Scale all images and their labels by one draw."""
+        augmentation = self.scale_augmentation
+        drawn = augmentation.draw()
+        scaled = []
+        for image, sample in zip(inputs, samples, strict=True):
+            long_side, side = augmentation.sides(drawn, tuple(image.shape[1:]))
+            scaled.append(scale_image(image, long_side, side, augmentation.pad_value))
+            labels = sample.gt_sem_seg.data
+            # Taken away first: a sample's field refuses data of another size than it has.
+            del sample.gt_sem_seg.data
+            sample.gt_sem_seg.data = scale_labels(
+                labels[0], long_side, side, augmentation.seg_pad_value)[None]
+        return scaled

@@ -1,0 +1,159 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""FCN-32s, FCN-16s and FCN-8s, the baselines of the poster."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+from mmseg.utils import ConfigType, SampleList
+from torch import Tensor
+
+from mmseg_lrr import checks
+
+from ..layers import crop
+
+
+@MODELS.register_module()
+class FCNSkipHead(BaseDecodeHead):
+    """Score maps of one to three layers, summed on the way up (Long, Shelhamer & Darrell, 2015).
+
+    A 1x1 convolution scores each map. From coarse to fine, scores are upsampled by 2 with a
+    transposed convolution (4x4, one group a class, learned, bilinear at the start) and the finer
+    map's scores are added. The sum is upsampled bilinearly, fixed, to the network's input. One map
+    of stride 32 makes it FCN-32s, a second of stride 16 FCN-16s, a third of stride 8 FCN-8s. The
+    scoring layers start at zero, so an added map changes nothing at first.
+
+    The published nets pad the image by 100 pixels and cut offsets of their own; here all maps are
+    aligned at the image's top left corner, at half-pixel centres, and only the bottom and right
+    are cut (layers of stride 2 round up). The final upsampling repeats the map's edge.
+
+    Lists with one entry a map are in the backbone's order, fine to coarse.
+
+    Args:
+        in_channels: channels of the maps that are read.
+        num_classes: number of classes C, at least 2.
+        in_index: indices of the maps among the backbone's outputs. Default: the first ones.
+        strides: strides of the scored maps in input pixels, doubling. Default: the last of
+            (8, 16, 32).
+        pool_skips: whether all but the coarsest map are 2x2 max-pooled (rounding up) before they
+            are scored. The published nets read VGG's pool3 and pool4, ``VGG16FC`` gives conv3_3
+            and conv4_3. ``strides`` are those after the pooling.
+        **kwargs: ``loss_decode``, ``ignore_index``, ``sampler`` and ``init_cfg`` of the toolbox's
+            ``BaseDecodeHead``.
+
+    Raises:
+        TypeError, ValueError: when built, naming the option, the value and what is accepted.
+    """
+
+    def __init__(self,
+                 in_channels: int | Sequence[int],
+                 num_classes: int,
+                 in_index: int | Sequence[int] | None = None,
+                 *,
+                 strides: Sequence[int] | None = None,
+                 pool_skips: bool = False,
+                 align_corners: bool = False,
+                 init_cfg: ConfigType | None = None,
+                 **kwargs) -> None:
+        checks.integer('num_classes', num_classes, 2)
+        if align_corners is not False:
+            raise ValueError('align_corners must be False (maps are aligned at half-pixel '
+                             f'centres), got {align_corners!r}')
+        if isinstance(in_channels, int):
+            in_channels = [in_channels]
+        in_channels = checks.integers('in_channels', in_channels, 1)
+        if in_index is None:
+            in_index = range(len(in_channels))
+        elif isinstance(in_index, int):
+            in_index = [in_index]
+        in_index = checks.integers('in_index', tuple(in_index))
+        if len(in_index) != len(in_channels):
+            raise ValueError(f'in_index must have one index for each of the {len(in_channels)} '
+                             f'in_channels, got {list(in_index)}')
+        self._check_strides(strides, len(in_channels))
+        super().__init__(
+            in_channels=list(in_channels),
+            channels=num_classes,
+            num_classes=num_classes,
+            out_channels=num_classes,
+            in_index=list(in_index),
+            input_transform='multiple_select',
+            dropout_ratio=0,
+            align_corners=False,
+            init_cfg=init_cfg,
+            **kwargs)
+        # The scoring layers take its place; left over, it would be a parameter that no loss
+        # reaches.
+        del self.conv_seg
+        strides = strides or (8, 16, 32)[-len(in_channels):]
+        self.levels = [f'{stride}x' for stride in reversed(strides)]
+        self.finest_stride = strides[0]
+        self.pool_skips = checks.boolean('pool_skips', pool_skips)
+        self.scores = nn.ModuleDict({
+            level: nn.Conv2d(channels, num_classes, 1)
+            for level, channels in zip(self.levels, reversed(in_channels), strict=True)
+        })
+        self.upsamples = nn.ModuleDict({
+            level: nn.ConvTranspose2d(
+                num_classes, num_classes, 4, stride=2, padding=1, groups=num_classes, bias=False)
+            for level in self.levels[1:]
+        })
+        for score in self.scores.values():
+            nn.init.zeros_(score.weight)
+            nn.init.zeros_(score.bias)
+        line = torch.tensor([.25, .75, .75, .25])
+        with torch.no_grad():
+            for upsample in self.upsamples.values():
+                upsample.weight.copy_(torch.outer(line, line).expand_as(upsample.weight))
+
+    @staticmethod
+    def _check_strides(strides: Sequence[int] | None, num_maps: int) -> None:
+        if strides is None:
+            if num_maps > 3:
+                raise ValueError(f'strides must be given for more than 3 maps, got {num_maps}')
+            return
+        strides = checks.integers('strides', tuple(strides), 2)
+        if len(strides) != num_maps or any(
+                coarse != 2 * fine for fine, coarse in zip(strides, strides[1:], strict=False)):
+            raise ValueError('strides must double from one map to the next, one for each of the '
+                             f'{num_maps} in_channels, fine to coarse, got {list(strides)}')
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Scores of the backbone's maps.
+
+        Args:
+            inputs: the backbone's feature maps.
+
+        Returns:
+            (N, C, H, W) at the input's resolution, rounded up to whole cells of the finest map.
+        """
+        total = None
+        maps = reversed(self._transform_inputs(inputs))
+        for level, feature in zip(self.levels, maps, strict=True):
+            if self.pool_skips and level != self.levels[0]:
+                feature = F.max_pool2d(feature, 2, ceil_mode=True)
+            score = self.scores[level](feature)
+            if total is None:
+                total = score
+            else:
+                total = crop(self.upsamples[level](total), score.shape[2:]) + score
+        return F.interpolate(
+            total, scale_factor=self.finest_stride, mode='bilinear', align_corners=False)
+
+    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict:
+        """The toolbox's losses on scores cut to the labels, never stretched."""
+        size = batch_data_samples[0].gt_sem_seg.shape[-2:]
+        # Some of the toolbox's losses take views, which a cut map does not allow.
+        return super().loss_by_feat(crop(seg_logits, size).contiguous(), batch_data_samples)
+
+    def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Scores cut to the size of the network's input."""
+        meta = batch_img_metas[0]
+        if isinstance(meta['img_shape'], torch.Size):  # a window of the toolbox's slide mode
+            size = meta['img_shape']
+        else:
+            size = meta.get('pad_shape', meta['img_shape'])
+        return crop(seg_logits, tuple(size[:2]))

@@ -1,0 +1,102 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+from mmseg_lrr.datasets.transforms import ScaleAugmentation
+
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+
+def build(**options):
+    return MODELS.build(dict(type='LRRDataPreProcessor', mean=MEAN, std=STD, bgr_to_rgb=True,
+                             pad_val=0, seg_pad_val=255, **options))
+
+
+def batch(*sizes: tuple[int, int]) -> dict:
+    rng = np.random.default_rng(0)
+    inputs, samples = [], []
+    for height, width in sizes:
+        inputs.append(torch.from_numpy(rng.integers(0, 256, (3, height, width), dtype=np.uint8)))
+        sample = SegDataSample(metainfo=dict(img_shape=(height, width)))
+        labels = torch.from_numpy(rng.integers(0, 21, (1, height, width)))
+        sample.gt_sem_seg = PixelData(data=labels)
+        samples.append(sample)
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def test_small_squares_are_padded_with_the_authors_grey() -> None:
+    data = batch((32, 32), (24, 24))
+    expected = [image.float().numpy()[::-1] for image in data['inputs']]  # RGB
+    labels = data['data_samples'][1].gt_sem_seg.data.clone()
+    result = build(size=(32, 32), raw_pad_value=128)(data, True)
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
+    padded = np.full((3, 32, 32), 128, np.float32)
+    padded[:, :24, :24] = expected[1]
+    for i, image in enumerate((expected[0], padded)):
+        np.testing.assert_allclose(
+            result['inputs'][i], (image - mean) / std, rtol=1e-5, atol=1e-5)
+    found = result['data_samples'][1].gt_sem_seg.data
+    assert torch.equal(found[:, :24, :24], labels)
+    assert (found[:, 24:] == 255).all() and (found[:, :, 24:] == 255).all()
+
+
+def test_without_options_it_is_the_toolboxs() -> None:
+    stock = MODELS.build(dict(type='SegDataPreProcessor', mean=MEAN, std=STD, bgr_to_rgb=True,
+                              size=(32, 32), pad_val=0, seg_pad_val=255))
+    ours = build(size=(32, 32))
+    for training in (True, False):
+        sizes = [(32, 32), (24, 20)] if training else [(32, 32), (32, 32)]
+        expected, found = (module(batch(*sizes), training) for module in (stock, ours))
+        assert torch.equal(expected['inputs'], found['inputs'])
+        for one, other in zip(expected['data_samples'], found['data_samples'], strict=True):
+            assert torch.equal(one.gt_sem_seg.data, other.gt_sem_seg.data)
+
+
+def test_one_scale_a_batch() -> None:
+    options = dict(canvas=48, divisor=8, steps=(-2, 3))
+    preprocessor = build(size_divisor=8, scale_augmentation=dict(type='ScaleAugmentation',
+                                                                 **options))
+    sides = set()
+    for _ in range(40):
+        data = batch((30, 50), (50, 50), (64, 40))
+        images = [image.clone() for image in data['inputs']]
+        labels = [sample.gt_sem_seg.data[0].clone() for sample in data['data_samples']]
+        result = preprocessor(data, True)
+        side = result['inputs'].shape[-1]
+        assert result['inputs'].shape == (3, 3, side, side)
+        sides.add(side)
+        if side == 48:
+            continue
+        # Below the canvas the square tells which step was drawn: the transform itself, image by
+        # image at that step, must give the same.
+        alone = ScaleAugmentation(**{**options, 'steps': ((side - 48) // 8, ) * 2})
+        for i in range(3):
+            expected = alone(dict(img=images[i].permute(1, 2, 0).numpy(),
+                                  gt_seg_map=labels[i].numpy(), seg_fields=['gt_seg_map']))
+            planes = (expected['img'][..., ::-1] - np.float32(MEAN)) / np.float32(STD)
+            np.testing.assert_allclose(
+                result['inputs'][i].permute(1, 2, 0), planes, rtol=1e-4, atol=1e-4)
+            np.testing.assert_array_equal(
+                result['data_samples'][i].gt_sem_seg.data[0], expected['gt_seg_map'])
+    assert sides == {32, 40, 48}
+
+
+def test_testing_is_left_alone() -> None:
+    preprocessor = build(size=(32, 32), raw_pad_value=128,
+                         scale_augmentation=dict(type='ScaleAugmentation'))
+    result = preprocessor(batch((20, 36)), False)
+    assert result['inputs'].shape == (1, 3, 20, 36)
+
+
+@pytest.mark.parametrize('options, named', [
+    (dict(raw_pad_value=-1), 'raw_pad_value'),
+    (dict(raw_pad_value='grey'), 'raw_pad_value'),
+    (dict(scale_augmentation=dict(type='RandomFlip', prob=0.5)), 'scale_augmentation'),
+])
+def test_bad_options_are_named(options: dict, named: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=named):
+        build(size=(32, 32), **options)

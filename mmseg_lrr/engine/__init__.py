@@ -2,5 +2,6 @@
 """What runs around the model."""
 
 from .hooks import ClassBasesHook, ProgressBarHook
+from .test_loop import LRRTestLoop
 
-__all__ = ['ClassBasesHook', 'ProgressBarHook']
+__all__ = ['ClassBasesHook', 'LRRTestLoop', 'ProgressBarHook']

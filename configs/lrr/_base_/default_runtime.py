@@ -22,5 +22,5 @@ default_hooks = dict(
 # its own.
 custom_hooks = [dict(type='ClassBasesHook', num_patches=10000, seed=0)]
 val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+test_cfg = dict(type='LRRTestLoop')
 tta_model = dict(type='LRRTTAModel', fusion='max')

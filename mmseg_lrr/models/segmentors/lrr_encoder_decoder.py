@@ -8,13 +8,14 @@ from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from mmseg.utils import OptSampleList, SampleList
+from mmseg.utils import ConfigType, OptSampleList, SampleList
 from torch import Tensor
 
 from mmseg_lrr import checks
 from mmseg_lrr.ops.resize import resize_bicubic
 
-from .restore import log_probabilities, refine_with_crf, restore_to_original, set_prediction
+from .crf_step import CRFStep
+from .restore import log_probabilities, restore_to_original, set_prediction
 
 _MODES = ('whole', 'slide', 'halves')
 # Column limits in 1/64 of the width: the two crops, and what each of them serves.
@@ -23,7 +24,7 @@ _HALF_SERVES = ((0, 35), (29, 64))
 
 
 @MODELS.register_module()
-class LRREncoderDecoder(EncoderDecoder):
+class LRREncoderDecoder(CRFStep, EncoderDecoder):
     """``EncoderDecoder`` with per-level outputs, a CRF after a single pass, and Cityscapes halves.
 
     Trains as the stock class does. In testing it works on probabilities where the stock class
@@ -41,7 +42,7 @@ class LRREncoderDecoder(EncoderDecoder):
             - ``level_outputs`` (bool): store each level's prediction too, as
               ``pred_sem_seg_32x``, ..., for ``LRRIoUMetric``.
             - ``crf`` (dict): config of a CRF for the final output, e.g.
-              ``dict(type='DenseCRF', preset='deeplab-v2-vgg16')``. The pipeline must carry the
+              ``dict(type='DenseCRF', preset='deeplab_v2_vgg16')``. The pipeline must carry the
               photograph (``KeepOriginalImage``).
         **kwargs: those of the stock ``EncoderDecoder``.
 
@@ -54,16 +55,17 @@ class LRREncoderDecoder(EncoderDecoder):
         test_cfg = self.test_cfg or {}
         self.mode = checks.one_of('test_cfg.mode', test_cfg.get('mode', 'whole'), _MODES)
         if self.mode == 'slide':
-            for name in ('crop_size', 'stride'):
-                if len(checks.integers(f'test_cfg.{name}', test_cfg.get(name), 1)) != 2:
-                    raise ValueError(f'test_cfg.{name} must be (height, width), '
-                                     f'got {test_cfg[name]!r}')
+            self.window = _height_width(test_cfg, 'crop_size')
+            self.window_step = _height_width(test_cfg, 'stride')
+            if any(step > side for step, side in zip(self.window_step, self.window, strict=True)):
+                raise ValueError('test_cfg.stride must not exceed test_cfg.crop_size (pixels would '
+                                 f'be left out), got {self.window_step} and {self.window}')
         self.level_outputs = checks.boolean('test_cfg.level_outputs',
                                             test_cfg.get('level_outputs', False))
         if self.level_outputs and not hasattr(self.decode_head, 'level_scores'):
             raise ValueError('test_cfg.level_outputs needs a decode head with levels (LRRHead), '
                              f'got {type(self.decode_head).__name__}')
-        self.crf = MODELS.build(test_cfg['crf']) if test_cfg.get('crf') else None
+        self._build_crf(test_cfg.get('crf'))
 
     # ------------------------------------------------------------------ probabilities
 
@@ -116,7 +118,7 @@ class LRREncoderDecoder(EncoderDecoder):
 
     def _slide(self, inputs: Tensor, all_levels: bool) -> dict[str, Tensor]:
         height, width = inputs.shape[2:]
-        size, step = self.test_cfg['crop_size'], self.test_cfg['stride']
+        size, step = self.window, self.window_step
         count = inputs.new_zeros(1, 1, height, width)
         total: dict[str, Tensor] = {}
         for top in _window_starts(height, size[0], step[0]):
@@ -129,7 +131,7 @@ class LRREncoderDecoder(EncoderDecoder):
                         total[level] = part.new_zeros(*part.shape[:2], height, width)
                     total[level][area] += part
                 count[area] += 1
-        return {level: summed / count for level, summed in total.items()}
+        return {level: summed.div_(count) for level, summed in total.items()}
 
     def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Log-probabilities (N, C, H, W) of the final output, at the size of ``inputs``."""
@@ -164,18 +166,26 @@ class LRREncoderDecoder(EncoderDecoder):
                         f'pred_sem_seg_{level}':
                         PixelData(data=restored.argmax(dim=0, keepdim=True))
                     })
-            restored = restore_to_original(probabilities[final][i], sample.metainfo)
-            if self.crf is not None:
-                restored = refine_with_crf(self.crf, restored, sample.metainfo)
-            set_prediction(sample, restored)
-        return data_samples
+            set_prediction(
+                sample, restore_to_original(probabilities[final][i], sample.metainfo))
+        return self._finish(data_samples)
+
+
+def _height_width(test_cfg: ConfigType, name: str) -> tuple[int, ...]:
+    """Read an option that is (height, width) in pixels."""
+    value = checks.integers(f'test_cfg.{name}', test_cfg.get(name), 1)
+    if len(value) != 2:
+        raise ValueError(f'test_cfg.{name} must be (height, width), got {test_cfg[name]!r}')
+    return value
 
 
 def _to_input(probabilities: Tensor, stride: int, size: Sequence[int]) -> Tensor:
     """(N, C, h, w) at ``stride`` to (N, C, \\*size): by a whole factor, then cropped."""
-    height, width = (side * stride for side in probabilities.shape[2:])
-    resized = resize_bicubic(probabilities, (height, width))
-    return resized[:, :, :size[0], :size[1]].clamp(0, 1)
+    if stride > 1:
+        height, width = (side * stride for side in probabilities.shape[2:])
+        # Bicubic interpolation overshoots.
+        probabilities = resize_bicubic(probabilities, (height, width)).clamp_(0, 1)
+    return probabilities[:, :, :size[0], :size[1]]
 
 
 def _window_starts(length: int, window: int, step: int) -> list[int]:

@@ -1,40 +1,48 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Multi-scale testing: probabilities fused by their maximum."""
 
+import logging
+
 import torch
+from mmengine.logging import print_log
 from mmseg.models.segmentors import SegTTAModel
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
 from torch import Tensor, nn
 
 from mmseg_lrr import checks
+from mmseg_lrr.ops.resize import resize_bicubic
 
-from .restore import refine_with_crf, restore_to_original, set_prediction
+from .crf_step import CRFStep
+from .lrr_encoder_decoder import LRREncoderDecoder
+from .restore import image_area, set_prediction
 
 FUSIONS = ('max', 'mean')
 
 
 @MODELS.register_module()
-class LRRTTAModel(SegTTAModel):
+class LRRTTAModel(CRFStep, SegTTAModel):
     """Test-time augmentation as the authors' (spec section 5).
 
     Of each augmented image the softmax is taken at the network's size, the padding cut off, the
     flip undone and the map resized to the original size, where it joins a running maximum. (The
-    toolbox's ``SegTTAModel`` resizes scores, keeps every augmentation's, and averages.) At most two
-    maps of C x H x W live at a time. ``seg_logits`` of a result are the logarithms of the fused
-    probabilities, renormalised. Works around any segmentor with more than one output channel.
+    toolbox's ``SegTTAModel`` resizes scores, keeps every augmentation's, and averages.) Besides the
+    network's own, at most two maps of C x H x W live at a time. ``seg_logits`` of a result are the
+    logarithms of the fused probabilities, renormalised. Works around any segmentor with more than
+    one output channel.
 
     Args:
         module: config of the segmentor.
         data_preprocessor: config that replaces the segmentor's.
         fusion: ``'max'`` as in the released code, or ``'mean'``.
         crf: config of a CRF on the fused probabilities, e.g. ``dict(type='DenseCRF')``. The
-            pipeline must carry the photograph (``KeepOriginalImage``).
+            pipeline must carry the photograph (``KeepOriginalImage``). The segmentor's own, in its
+            ``test_cfg``, is for its single passes and does not run here.
         pretrained: must be None; the toolbox's inferencers set it.
         train_cfg: must be None, likewise.
 
     Raises:
-        ValueError: when built, on an unknown fusion.
+        ValueError: when built, on an unknown fusion or a segmentor with one output channel.
     """
 
     def __init__(self, module: ConfigType | nn.Module,
@@ -47,11 +55,17 @@ class LRRTTAModel(SegTTAModel):
                                  f'training is the module\'s; got {value!r}')
         super().__init__(module, data_preprocessor)
         self.fusion = checks.one_of('fusion', fusion, FUSIONS)
-        self.crf = MODELS.build(crf) if crf is not None else None
+        self._build_crf(crf)
+        if self.crf is None and getattr(self.module, 'crf', None) is not None:
+            print_log(
+                "the segmentor's test_cfg.crf does not run in multi-scale testing; for a CRF on "
+                'the fused probabilities set crf of LRRTTAModel', logger='current',
+                level=logging.WARNING)
         if self.module.out_channels < 2:
             raise ValueError('LRRTTAModel fuses softmax probabilities and needs a module with at '
                              f'least 2 output channels, got {self.module.out_channels}')
 
+    @torch.no_grad()
     def test_step(self, data: dict) -> SampleList:
         """Predict a batch from its augmentations.
 
@@ -62,26 +76,48 @@ class LRRTTAModel(SegTTAModel):
             One sample an image: the first augmentation's, with ``seg_logits`` (C, H, W) and
             ``pred_sem_seg`` (1, H, W) at the original size.
         """
-        count = len(data['inputs'])
         samples = data['data_samples'][0]
         fused: list[Tensor | None] = [None] * len(samples)
         for inputs, augmented in zip(data['inputs'], data['data_samples'], strict=True):
             batch = self.module.data_preprocessor(
                 dict(inputs=inputs, data_samples=augmented), False)
             metas = [sample.metainfo for sample in batch['data_samples']]
-            scores = self.module.inference(batch['inputs'], metas)
+            probabilities = self._probabilities(batch['inputs'], metas)
             for i, meta in enumerate(metas):
-                restored = restore_to_original(scores[i].softmax(dim=0), meta)
-                if fused[i] is None:
-                    fused[i] = restored
-                elif self.fusion == 'max':
-                    torch.maximum(fused[i], restored, out=fused[i])
-                else:
-                    fused[i] += restored
-            del scores, restored
+                fused[i] = self._fuse(fused[i], probabilities[i], meta)
+            # Not kept while the network sees the next augmentation.
+            del probabilities
         for i, sample in enumerate(samples):
-            probabilities = fused[i] if self.fusion == 'max' else fused[i] / count
-            if self.crf is not None:
-                probabilities = refine_with_crf(self.crf, probabilities, sample.metainfo)
-            set_prediction(sample, probabilities)
-        return samples
+            if self.fusion == 'mean':
+                fused[i] /= len(data['inputs'])
+            set_prediction(sample, fused[i])
+            fused[i] = None
+        return self._finish(samples)
+
+    def _probabilities(self, inputs: Tensor, metas: list[dict]) -> Tensor:
+        """(N, C, H, W) at the size of the preprocessed inputs."""
+        if isinstance(self.module, LRREncoderDecoder):
+            *_, final = self.module.inference_levels(inputs, all_levels=False).values()
+            return final
+        scores = self.module.inference(inputs, metas).float()
+        # Softmax in place.
+        scores -= scores.amax(dim=1, keepdim=True)
+        scores.exp_()
+        scores /= scores.sum(dim=1, keepdim=True)
+        return scores
+
+    def _fuse(self, fused: Tensor | None, probabilities: Tensor, meta: dict) -> Tensor:
+        """Add an augmentation's (C, h, w) to the fused (C, H, W), which is changed and returned."""
+        size = tuple(meta['ori_shape'][:2])
+        if fused is None:
+            fused = probabilities.new_zeros(len(probabilities), *size)
+        # Class by class: flipped or resized whole, they would be a third map.
+        for total, plane in zip(fused, probabilities, strict=True):
+            area = image_area(plane, meta)
+            # Bicubic interpolation overshoots.
+            restored = resize_bicubic(area[None, None], size)[0, 0].clamp(0, 1)
+            if self.fusion == 'max':
+                torch.maximum(total, restored, out=total)
+            else:
+                total += restored
+        return fused

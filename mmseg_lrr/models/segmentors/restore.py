@@ -8,6 +8,29 @@ from torch import Tensor
 
 from mmseg_lrr.ops.resize import resize_bicubic
 
+_FLIPPED_AXES = {'horizontal': (-1, ), 'vertical': (-2, ), 'diagonal': (-2, -1)}
+
+
+def image_area(maps: Tensor, meta: dict) -> Tensor:
+    """Cut the padding off and undo the flip.
+
+    Args:
+        maps: (..., H, W) at the size of the network's input.
+        meta: the sample's metainfo: where there are any, padding_size and img_padding_size (left,
+            right, top, bottom), flip and flip_direction.
+
+    Returns:
+        (..., h, w), the image as it was resized; a view where no flip is undone.
+    """
+    # The pipeline's padding, and outside it the data preprocessor's.
+    paddings = [meta[key] for key in ('padding_size', 'img_padding_size') if key in meta]
+    left, right, top, bottom = (sum(sides) for sides in zip((0, ) * 4, *paddings, strict=True))
+    height, width = maps.shape[-2:]
+    area = maps[..., top:height - bottom, left:width - right]
+    if meta.get('flip'):
+        area = area.flip(_FLIPPED_AXES[meta['flip_direction']])
+    return area
+
 
 def restore_to_original(probabilities: Tensor, meta: dict) -> Tensor:
     """Cut the padding off, undo the flip, resize to the original size.
@@ -16,29 +39,25 @@ def restore_to_original(probabilities: Tensor, meta: dict) -> Tensor:
     argmaxes.
 
     Args:
-        probabilities: (C, H, W) at the size of the network's input.
-        meta: the sample's metainfo: ori_shape and, where there are any, padding_size and
-            img_padding_size (left, right, top, bottom), flip and flip_direction.
+        probabilities: (C, H, W) in [0, 1] at the size of the network's input.
+        meta: the sample's metainfo: ori_shape and what :func:`image_area` reads.
 
     Returns:
         (C, \\*ori_shape) in [0, 1]. Sums over classes can differ from 1 slightly.
     """
-    # The pipeline's padding, and outside it the data preprocessor's.
-    paddings = [meta[key] for key in ('padding_size', 'img_padding_size') if key in meta]
-    left, right, top, bottom = (sum(sides) for sides in zip((0, ) * 4, *paddings, strict=True))
-    height, width = probabilities.shape[1:]
-    restored = probabilities[:, top:height - bottom, left:width - right]
-    if meta.get('flip'):
-        directions = {'horizontal': (2, ), 'vertical': (1, ), 'diagonal': (1, 2)}
-        restored = restored.flip(directions[meta['flip_direction']])
-    return resize_bicubic(restored[None], tuple(meta['ori_shape'][:2]))[0].clamp(0, 1)
+    area = image_area(probabilities, meta)
+    size = tuple(meta['ori_shape'][:2])
+    if tuple(area.shape[1:]) == size:
+        return area
+    # Bicubic interpolation overshoots.
+    return resize_bicubic(area[None], size)[0].clamp_(0, 1)
 
 
 def log_probabilities(probabilities: Tensor) -> Tensor:
     """Logarithm of (C, H, W) probabilities renormalised to sum to 1, finite everywhere."""
-    total = probabilities.sum(dim=0, keepdim=True)
     tiny = torch.finfo(probabilities.dtype).tiny
-    return (probabilities / total.clamp_min(tiny)).clamp_min(tiny).log()
+    total = probabilities.sum(dim=0, keepdim=True).clamp_min_(tiny)
+    return (probabilities / total).clamp_min_(tiny).log_()
 
 
 def set_prediction(sample: SegDataSample, probabilities: Tensor) -> None:

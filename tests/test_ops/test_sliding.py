@@ -174,6 +174,17 @@ def test_keeps_its_input_alone_for_the_gradient() -> None:
     assert [t.data_ptr() for t in saved] == [x.data_ptr()]
 
 
+@pytest.mark.parametrize('asked', ['torch.compiler.is_compiling', 'torch.onnx.is_in_onnx_export'])
+def test_plain_operators_for_compilers_and_exporters(
+        monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    x = torch.randn(2, 3, 8, 9)
+    expected = sliding_range(x, 5)
+    monkeypatch.setattr(asked, lambda: True)
+    out = sliding_range(x.requires_grad_(), 5)
+    assert torch.equal(out, expected)
+    assert 'SlidingRange' not in type(out.grad_fn).__name__
+
+
 def test_cannot_be_differentiated_twice() -> None:
     x = torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     first, = torch.autograd.grad((sliding_range(x, 3)**2).sum(), x, create_graph=True)

@@ -190,6 +190,18 @@ def test_a_new_level_changes_nothing(mask: dict | None) -> None:
     assert after['4x'].abs().min() > 0
 
 
+def test_dilation_erosion_serves_training_alone() -> None:
+    head = random_head()
+    features = feature_maps(head.in_channels)
+    with torch.no_grad():
+        before = head.forward_levels(features)
+        for branch in (head.dilation, head.erosion):
+            for parameter in branch.parameters():
+                parameter.fill_(float('nan'))
+        for level, scores in head.forward_levels(features).items():
+            assert torch.equal(scores, before[level])
+
+
 # ------------------------------------------------------------------------------- losses
 
 

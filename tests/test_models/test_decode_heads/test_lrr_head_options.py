@@ -198,3 +198,45 @@ def test_a_backbone_that_rounds_down_is_named() -> None:
     head = build(in_channels=[4, 5])
     with pytest.raises(ValueError, match='rounds odd sizes down.*size_divisor'):
         head.forward_levels([torch.zeros(1, 4, 5, 5), torch.zeros(1, 5, 2, 2)])
+
+
+# ------------------------------------------------------------------------------- wrong strides
+
+
+def maps(channels: list[int], *sizes: tuple[int, int]) -> list[torch.Tensor]:
+    return [torch.zeros(1, width, *size) for width, size in zip(channels, sizes, strict=True)]
+
+
+MISFITS = {
+    'dilated backbone': ((16, 24), (8, 12), (8, 12), (8, 12)),
+    'coarse to fine': ((2, 3), (4, 6), (8, 12), (16, 24)),
+    'a stage left out': ((16, 24), (8, 12), (4, 6), (1, 2)),
+}
+
+
+@pytest.mark.parametrize('case', MISFITS)
+def test_maps_that_do_not_halve_are_named(case: str) -> None:
+    """Cut at the top left they would still fit each other, and say nothing."""
+    with pytest.raises(ValueError, match='strides'):
+        build().forward_levels(maps(CHANNELS, *MISFITS[case]))
+
+
+@pytest.mark.parametrize('channels', [[3], [3, 4]])
+def test_maps_finer_than_their_strides_are_named(channels: list[int]) -> None:
+    """The first maps of a backbone, read as if they were its last (the default)."""
+    head = build(in_channels=channels)
+    features = maps(channels, *((16, 24), (8, 12))[:len(channels)])
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.zeros(1, 64, 96, dtype=torch.int64)))
+    with pytest.raises(ValueError, match='strides'):
+        head.loss(features, [sample], None)
+    with pytest.raises(ValueError, match='strides'):
+        head.predict(features, [dict(img_shape=(64, 96))], dict())
+    # Said rightly, they serve.
+    head = build(in_channels=channels, strides=(4, 8)[:len(channels)])
+    head.loss(features, [sample], None)
+    assert head.predict(features, [dict(img_shape=(64, 96))], dict()).shape == (1, 3, 64, 96)
+
+
+def test_a_map_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match='in_index.*3'):
+        build().forward_levels(maps(CHANNELS[:3], (16, 24), (8, 12), (4, 6)))

@@ -41,6 +41,7 @@ BACKBONES = {
     'VGG16FC': (dict(type='VGG16FC', fc_channels=16), [256, 512, 512, 16]),
 }
 PREPROCESSOR = dict(type='mmseg.SegDataPreProcessor', size_divisor=1)
+PADDED = dict(type='mmseg.SegDataPreProcessor', size_divisor=32, test_cfg=dict(size_divisor=32))
 CONVNEXT = dict(type='mmpretrain.ConvNeXt', arch=dict(depths=[1, 1, 1, 1],
                                                       channels=[8, 16, 24, 32]),
                 out_indices=[0, 1, 2, 3], gap_before_final_norm=False)
@@ -123,11 +124,38 @@ def test_any_size(name: str) -> None:
         assert_sizes(model, size)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('size', LARGE_SIZES)
-@pytest.mark.parametrize('name', BACKBONES)
+@pytest.mark.parametrize('name', [
+    name if name != 'VGG16FC' else pytest.param(name, marks=pytest.mark.slow)
+    for name in BACKBONES
+])
 def test_large_sizes(name: str, size: tuple[int, int]) -> None:
     assert_sizes(segmentor(*BACKBONES[name]), size)
+
+
+FULL_BACKBONES = {
+    'ResNetV1c-50': (dict(type='ResNetV1c', depth=50), [256, 512, 1024, 2048]),
+    'Swin-T': (dict(type='SwinTransformer', embed_dims=96, depths=(2, 2, 6, 2),
+                    num_heads=(3, 6, 12, 24), window_size=7), [96, 192, 384, 768]),
+    'MiT-B0': (dict(type='MixVisionTransformer', embed_dims=32, num_layers=[2, 2, 2, 2],
+                    num_heads=[1, 2, 5, 8]), [32, 64, 160, 256]),
+    'ConvNeXt-T': (dict(CONVNEXT, arch='tiny'), [96, 192, 384, 768]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', FULL_BACKBONES)
+def test_full_backbones(name: str) -> None:
+    model = segmentor(*FULL_BACKBONES[name],
+                      data_preprocessor=PADDED if 'ConvNeXt' in name else None)
+    for size in SIZES:
+        scores = predicted(model, batch(1, *size))[0]
+        assert scores.shape == (3, *size) and scores.isfinite().all()
+    data = model.train().data_preprocessor(batch(2, 64, 96), training=True)
+    total, _ = model.parse_losses(model.loss(data['inputs'], data['data_samples']))
+    total.backward()
+    assert total.isfinite()
+    assert all(parameter.grad is not None for parameter in model.decode_head.parameters())
 
 
 @pytest.mark.parametrize('name', ['ResNet-18', 'ResNetV1c-50', 'HRNet-W18-Small', 'Swin',
@@ -181,9 +209,6 @@ def test_a_backbone_that_rounds_down_says_what_to_do() -> None:
         model.loss(data['inputs'], data['data_samples'])
 
 
-PADDED = dict(type='mmseg.SegDataPreProcessor', size_divisor=32, test_cfg=dict(size_divisor=32))
-
-
 @pytest.mark.parametrize('size', [(33, 65), (1, 1), (64, 96), (31, 100)])
 def test_padding_serves_a_backbone_that_rounds_down(size: tuple[int, int]) -> None:
     model = segmentor(CONVNEXT, [8, 16, 24, 32], data_preprocessor=PADDED)
@@ -199,7 +224,6 @@ def test_padding_serves_a_backbone_that_rounds_down(size: tuple[int, int]) -> No
     torch.testing.assert_close(scores, whole[:, :, :size[0], :size[1]])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('size', LARGE_SIZES)
 def test_padding_at_large_sizes(size: tuple[int, int]) -> None:
     model = segmentor(CONVNEXT, [8, 16, 24, 32], data_preprocessor=PADDED)

@@ -18,7 +18,7 @@ from mmseg_lrr.visualization import level_panel
 from .configs import get_config
 from .testing import evaluate
 
-_CRF = dict(type='DenseCRF', preset='deeplab-v2-vgg16')
+_CRF = dict(type='DenseCRF', preset='deeplab_v2_vgg16')
 _TRIMAP_WIDTHS = (1, 3, 5, 10)
 
 

@@ -14,8 +14,10 @@ from mmseg.models.losses import accuracy
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from mmseg_lrr import checks
+from mmseg_lrr.ops.tiled_conv import active_tiles, tiled_conv2d
 
 from ..layers import PyramidUpsample, branch_levels, coefficient_conv, crop
 
@@ -54,6 +56,8 @@ class LRRHead(BaseDecodeHead):
             pixel losses serves; the terms are named ``{loss_name}_{level}``.
         loss_dilation_erosion: config of the DE losses; one radius a DE level.
         ignore_index: label of pixels that do not count.
+        with_cp: whether a level's activations are computed again in the backward pass instead of
+            kept: less memory, more time.
         align_corners: must be False: LRR is defined at half-pixel centres.
         sampler: not supported, must be None.
         out_channels: not supported, must be None or ``num_classes``.
@@ -82,6 +86,7 @@ class LRRHead(BaseDecodeHead):
                  loss_dilation_erosion: ConfigType = dict(  # noqa: B006, B008
                      type='DilationErosionLoss', radii=(32, )),
                  ignore_index: int = 255,
+                 with_cp: bool = False,
                  align_corners: bool = False,
                  sampler: ConfigType | None = None,
                  out_channels: int | None = None,
@@ -124,6 +129,7 @@ class LRRHead(BaseDecodeHead):
         # The pyramid takes its place; left over, it would be a parameter that no loss reaches.
         del self.conv_seg
         self.num_bases = num_bases
+        self.with_cp = checks.boolean('with_cp', with_cp)
         self._init_levels(strides, reconstruction_factor)
         self._init_pyramid(kernel_size, upsample_border, boundary_mask, learned_bases)
         self._init_dilation_erosion(dilation_erosion, loss_dilation_erosion, kernel_size)
@@ -223,24 +229,32 @@ class LRRHead(BaseDecodeHead):
 
     # ------------------------------------------------------------------ the pyramid
 
-    def forward_levels(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    def forward_levels(self, inputs: Sequence[Tensor], *, last_level: str | None = None,
+                       refine_threshold: float = 0) -> dict[str, Tensor]:
         """Scores of every level.
 
         Args:
             inputs: the backbone's feature maps, what ``EncoderDecoder.extract_feat`` gives.
+            last_level: stop after this level; nothing finer is computed. Default: the finest.
+            refine_threshold: where no class's boundary mask reaches it, leave detail out, and
+                compute coefficients only in the tiles that this leaves (inference only). 0 computes
+                all of them.
 
         Returns:
             ``{'32x': (N, C, h, w), ..., '4x': (N, C, H, W)}``, coarse to fine, each at its own
             resolution (1/8, 1/4, 1/2 and 1/1 of the input at u = 4, rounded up to whole blocks).
         """
-        return self._pyramid(self._features(inputs))
+        return self._pyramid(self._features(inputs), last_level, refine_threshold)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Scores (N, C, H, W) of the finest level, at its own resolution."""
         return self.forward_levels(inputs)[self.levels[-1]]
 
     def _features(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The selected maps by level, coarse to fine."""
+        """The selected maps by level, coarse to fine; an error where they are not what was said."""
+        if max(self.in_index) >= len(inputs):
+            raise ValueError(f'in_index asks for map {max(self.in_index)}, but the backbone gives '
+                             f'{len(inputs)} maps')
         maps = reversed(self._transform_inputs(inputs))
         features = dict(zip(self.levels, maps, strict=True))
         for level, feature in features.items():
@@ -248,22 +262,63 @@ class LRRHead(BaseDecodeHead):
                 raise ValueError(
                     f'in_channels says {self.level_channels[level]} channels at level {level}, but '
                     f'the backbone gives {feature.shape[1]} (map of shape {tuple(feature.shape)})')
+        for coarse, fine in zip(self.levels, self.levels[1:], strict=False):
+            sizes = features[coarse].shape[2:], features[fine].shape[2:]
+            if any(small not in (big // 2, (big + 1) // 2)
+                   for small, big in zip(*sizes, strict=True)):
+                raise ValueError(
+                    f'the maps of {fine} and {coarse} must have strides that halve, as strides '
+                    f'says, but are {tuple(sizes[1])} and {tuple(sizes[0])} pixels')
         return features
 
-    def _pyramid(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _check_extent(self, level: str, scores: Tensor, size: Sequence[int]) -> None:
+        """Refuse scores that are finer than the level's stride in an input of ``size`` says."""
+        stride, factor = self.level_strides[level], self.factors[level]
+        largest = [-(-side // (stride * factor)) * factor for side in size[:2]]
+        if any(side > limit for side, limit in zip(scores.shape[2:], largest, strict=True)):
+            raise ValueError(
+                f'level {level} reads a map finer than its name says: scores of '
+                f'{tuple(scores.shape[2:])} pixels for an input of {tuple(size[:2])}. Give the '
+                'strides of the maps that are read (strides=..., fine to coarse)')
+
+    def _pyramid(self, features: Mapping[str, Tensor], last_level: str | None = None,
+                 refine_threshold: float = 0) -> dict[str, Tensor]:
         predictions = {}
-        coarser = None
+        prediction = None
         for level, feature in features.items():
-            detail = self.reconstructions[level](self.coefficients[level](feature))
-            if coarser is None:
-                prediction = detail
+            if self.with_cp and self.training and torch.is_grad_enabled():
+                prediction = checkpoint(self._refine, level, prediction, feature,
+                                        use_reentrant=False)
             else:
-                upsampled = self.upsamples[level](coarser, detail.shape[2:])
-                if level in self.masks:
-                    detail = self.masks[level](upsampled) * detail
-                prediction = upsampled + detail
-            predictions[level] = coarser = prediction
+                prediction = self._refine(level, prediction, feature, refine_threshold)
+            predictions[level] = prediction
+            if level == last_level:
+                break
         return predictions
+
+    def _refine(self, level: str, coarser: Tensor | None, feature: Tensor,
+                refine_threshold: float = 0) -> Tensor:
+        """up2(coarser) + mask * detail."""
+        if coarser is None:
+            return self._detail(level, feature)
+        size = tuple(side * self.factors[level] for side in feature.shape[2:])
+        upsampled = self.upsamples[level](coarser, size)
+        if level not in self.masks:
+            return upsampled + self._detail(level, feature)
+        mask = self.masks[level](upsampled)
+        if refine_threshold > 0:
+            active = active_tiles(mask, refine_threshold, self.factors[level])
+            return upsampled + mask * self._detail(level, feature, active)
+        return upsampled + mask * self._detail(level, feature)
+
+    def _detail(self, level: str, feature: Tensor, active: Tensor | None = None) -> Tensor:
+        """What a level's coefficients paint, (N, C, u * h, u * w)."""
+        conv = self.coefficients[level]
+        if active is None:
+            coefficients = conv(feature)
+        else:
+            coefficients = tiled_conv2d(feature, conv.weight, conv.bias, active)
+        return self.reconstructions[level](coefficients)
 
     # ------------------------------------------------------------------ training
 
@@ -296,6 +351,7 @@ class LRRHead(BaseDecodeHead):
         labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
         losses: dict[str, Tensor] = {}
         for level, scores in seg_logits.items():
+            self._check_extent(level, scores, labels.shape[1:])
             level_labels = subsample_labels(labels, self.level_strides[level])
             # Some of the toolbox's losses flatten with view().
             scores = crop(scores, level_labels.shape[1:]).contiguous()
@@ -326,12 +382,45 @@ class LRRHead(BaseDecodeHead):
 
     # ------------------------------------------------------------------ testing
 
-    def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:
+    def predict(self, inputs: Sequence[Tensor], batch_img_metas: list[dict],
+                test_cfg: ConfigType) -> Tensor:
+        """Scores (N, C, H, W) at the size of the network's input.
+
+        Args:
+            inputs: the backbone's feature maps.
+            batch_img_metas: as in the toolbox.
+            test_cfg: the segmentor's; ``last_level`` and ``refine_threshold`` are those of
+                :meth:`forward_levels`.
+        """
+        scores = self.forward_levels(inputs, **self.test_options(test_cfg))
+        *_, last_level = scores
+        return self.predict_by_feat(scores[last_level], batch_img_metas, last_level)
+
+    def test_options(self, test_cfg: ConfigType | None) -> dict:
+        """The options of :meth:`forward_levels` that a segmentor's ``test_cfg`` has.
+
+        Raises:
+            ValueError: if the level is not there or the threshold is not in [0, 1).
+        """
+        test_cfg = test_cfg or {}
+        last_level = test_cfg.get('last_level')
+        if last_level is not None:
+            checks.one_of('test_cfg.last_level', last_level, self.levels)
+        threshold = checks.number(
+            'test_cfg.refine_threshold', test_cfg.get('refine_threshold', 0), 0)
+        if threshold >= 1:
+            raise ValueError('test_cfg.refine_threshold must be below 1, the mask\'s maximum, '
+                             f'got {threshold}')
+        return dict(last_level=last_level, refine_threshold=threshold)
+
+    def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict],
+                        level: str | None = None) -> Tensor:
         """Bring scores to the network's input size: upsample by a whole factor, then crop.
 
         Args:
-            seg_logits: (N, C, h, w) scores of the finest level.
+            seg_logits: (N, C, h, w) scores of a level.
             batch_img_metas: as in the toolbox.
+            level: whose scores they are; the finest one's by default.
 
         Returns:
             (N, C, H, W) at the size of the network's input; aligned at its top left, never
@@ -342,14 +431,17 @@ class LRRHead(BaseDecodeHead):
             size = meta['img_shape']
         else:
             size = meta.get('pad_shape', meta['img_shape'])
-        factor = self.level_strides[self.levels[-1]]
+        level = level or self.levels[-1]
+        self._check_extent(level, seg_logits, size)
+        factor = self.level_strides[level]
         if factor > 1:
             seg_logits = F.interpolate(
                 seg_logits, scale_factor=factor, mode='bilinear', align_corners=False)
         return crop(seg_logits, tuple(size[:2]))
 
     def level_scores(self, inputs: Sequence[Tensor],
-                     all_levels: bool = True) -> dict[str, tuple[Tensor, int]]:
+                     all_levels: bool = True,
+                     test_cfg: ConfigType | None = None) -> dict[str, tuple[Tensor, int]]:
         """Scores by which each level is judged in testing (spec section 1.5).
 
         In a masked network a coarse level's output is its scores upsampled to the next level, the
@@ -359,21 +451,22 @@ class LRRHead(BaseDecodeHead):
         Args:
             inputs: the backbone's feature maps.
             all_levels: or the finest level alone.
+            test_cfg: see :meth:`predict`.
 
         Returns:
             By level, coarse to fine: scores (N, C, h, w) and their stride in input pixels.
         """
-        scores = self.forward_levels(inputs)
-        outputs = {level: (scores[level], self.level_strides[level]) for level in self.levels}
-        for coarse, fine in zip(self.levels, self.levels[1:], strict=False):
-            if fine in self.masks and all_levels:
+        scores = self.forward_levels(inputs, **self.test_options(test_cfg))
+        outputs = {level: (item, self.level_strides[level]) for level, item in scores.items()}
+        computed = list(scores)
+        if not all_levels:
+            return {computed[-1]: outputs[computed[-1]]}
+        for coarse, fine in zip(computed, computed[1:], strict=False):
+            if fine in self.masks:
                 outputs[coarse] = (
                     self.upsamples[fine](scores[coarse], scores[fine].shape[2:]),
                     self.level_strides[fine])
-        if all_levels:
-            return outputs
-        finest = self.levels[-1]
-        return {finest: outputs[finest]}
+        return outputs
 
     def level_masks(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Boundary masks of the masked levels, to look at.

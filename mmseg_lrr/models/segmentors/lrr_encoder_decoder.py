@@ -41,6 +41,9 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
               from the crops' inner edges, at each level's own resolution.
             - ``level_outputs`` (bool): store each level's prediction too, as
               ``pred_sem_seg_32x``, ..., for ``LRRIoUMetric``.
+            - ``last_level`` (str): stop after this level, e.g. ``'16x'``.
+            - ``refine_threshold`` (float in [0, 1)): leave detail out where no class's boundary
+              mask reaches it, and save its computation; 0 (default) leaves nothing out.
             - ``crf`` (dict): config of a CRF for the final output, e.g.
               ``dict(type='DenseCRF', preset='deeplab_v2_vgg16')``. The pipeline must carry the
               photograph (``KeepOriginalImage``).
@@ -65,6 +68,8 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         if self.level_outputs and not hasattr(self.decode_head, 'level_scores'):
             raise ValueError('test_cfg.level_outputs needs a decode head with levels (LRRHead), '
                              f'got {type(self.decode_head).__name__}')
+        if hasattr(self.decode_head, 'test_options'):
+            self.decode_head.test_options(test_cfg)  # refuses what is not there
         self._build_crf(test_cfg.get('crf'))
 
     # ------------------------------------------------------------------ probabilities
@@ -79,7 +84,7 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         return {
             level: (scores.softmax(dim=1), stride)
             for level, (scores, stride) in self.decode_head.level_scores(
-                features, all_levels).items()
+                features, all_levels, self.test_cfg).items()
         }
 
     def inference_levels(self, inputs: Tensor, all_levels: bool = True) -> dict[str, Tensor]:

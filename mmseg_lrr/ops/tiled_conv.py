@@ -1,0 +1,53 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""A convolution computed only where its output matters."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+TILE = 8
+
+
+def active_tiles(mask: Tensor, threshold: float, factor: int, tile: int = TILE) -> Tensor:
+    """Tiles of coefficients that paint at least one pixel whose mask reaches the threshold.
+
+    Args:
+        mask: (N, C, u * h, u * w), the boundary mask at the level's score resolution.
+        threshold: pixels where no class's mask reaches it are left as the coarser level has them.
+        factor: u; a coefficient vector paints the 2u x 2u pixels around its block's centre.
+        tile: side of a tile in coefficient vectors.
+
+    Returns:
+        (N, ceil(h / tile), ceil(w / tile)) bool.
+    """
+    matters = (mask.amax(dim=1, keepdim=True) >= threshold).to(mask.dtype)
+    painted = F.max_pool2d(matters, 2 * factor, factor, factor // 2)
+    return F.max_pool2d(painted, tile, tile, ceil_mode=True)[:, 0] > 0
+
+
+def tiled_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, active: Tensor,
+                 tile: int = TILE) -> Tensor:
+    """``conv2d`` of stride 1 that keeps the size, in the active tiles; zero in the others.
+
+    Each active tile is gathered with its halo, and all of them are convolved as one batch.
+
+    Args:
+        x: (N, C_in, h, w).
+        weight: (C_out, C_in, k, k), k odd.
+        bias: (C_out, ) or None.
+        active: (N, ceil(h / tile), ceil(w / tile)) bool.
+        tile: side of a tile in pixels of ``x``.
+
+    Returns:
+        (N, C_out, h, w).
+    """
+    batch, _, height, width = x.shape
+    rows, columns = active.shape[1:]
+    halo = weight.shape[-1] // 2
+    padded = F.pad(x, (halo, columns * tile - width + halo, halo, rows * tile - height + halo))
+    windows = padded.unfold(2, tile + 2 * halo, tile).unfold(3, tile + 2 * halo, tile)
+    image, row, column = active.nonzero(as_tuple=True)
+    computed = F.conv2d(windows[image, :, row, column], weight, bias)
+    tiles = computed.new_zeros(batch, rows, columns, weight.shape[0], tile, tile)
+    tiles[image, row, column] = computed
+    whole = tiles.permute(0, 3, 1, 4, 2, 5).reshape(batch, -1, rows * tile, columns * tile)
+    return whole[:, :, :height, :width]

@@ -1,0 +1,123 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Options that spare work: stopping at a level, gated refinement, activation checkpointing."""
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmseg_lrr.models import LRRHead
+
+CHANNELS = (3, 4, 5, 6)
+
+
+def build(**options) -> LRRHead:
+    torch.manual_seed(0)
+    head = LRRHead(in_channels=CHANNELS, num_classes=3, num_bases=2, **options)
+    for conv in head.coefficients.values():
+        torch.nn.init.normal_(conv.weight, std=0.3)
+        torch.nn.init.normal_(conv.bias, std=0.3)
+    return head
+
+
+def features(batch: int = 2) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    sizes = ((33, 48), (17, 24), (9, 12), (5, 6))
+    return [
+        torch.rand(batch, channels, *size, generator=generator)
+        for channels, size in zip(CHANNELS, sizes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize('level, count', [('32x', 1), ('16x', 2), ('8x', 3), ('4x', 4)])
+def test_stopping_at_a_level_computes_nothing_finer(level, count):
+    head = build()
+    computed = []
+    for name, conv in head.coefficients.items():
+        conv.register_forward_hook(lambda *_, name=name: computed.append(name))
+    whole = build().forward_levels(features())
+    scores = head.forward_levels(features(), last_level=level)
+    assert list(scores) == computed == head.levels[:count]
+    for name in scores:
+        assert torch.equal(scores[name], whole[name])
+
+
+def test_stopped_prediction_has_the_size_of_the_input():
+    meta = [dict(img_shape=(130, 190))]
+    for level in ('32x', '16x', '8x', '4x'):
+        assert build().predict(features(), meta, dict(last_level=level)).shape == (2, 3, 130, 190)
+
+
+def test_gating_changes_scores_by_less_than_the_threshold_times_the_detail():
+    head = build().eval()
+    # A sure coarse prediction, so that some tiles need no refinement.
+    with torch.no_grad():
+        head.coefficients['32x'].weight.zero_()
+        head.coefficients['32x'].bias.zero_()
+        head.coefficients['32x'].bias[0] = 4
+        for level in ('16x', '8x', '4x'):
+            head.coefficients[level].weight.mul_(0.05)
+            head.coefficients[level].bias.mul_(0.05)
+        maps = features(1)
+        dense = head.forward_levels(maps)
+        details = {
+            level: head._detail(level, feature)
+            for level, feature in zip(head.levels, reversed(maps), strict=True)
+        }
+        threshold = 0.02
+        calls = []
+        import mmseg_lrr.models.decode_heads.lrr_head as module
+        original = module.active_tiles
+
+        def noting(*args):
+            calls.append(original(*args))
+            return calls[-1]
+
+        module.active_tiles = noting
+        try:
+            gated = head.forward_levels(maps, refine_threshold=threshold)
+        finally:
+            module.active_tiles = original
+    assert len(calls) == 3
+    assert any(not call.all() for call in calls)
+    bound = 0
+    for level in head.levels[1:]:
+        bound += threshold * float(details[level].abs().max())
+        difference = float((gated[level] - dense[level]).abs().max())
+        # Each level passes on the coarser one's difference, through a mask that it moves a little.
+        assert difference <= 2 * bound
+    assert torch.equal(gated['32x'], dense['32x'])
+
+
+def test_a_threshold_that_every_tile_reaches_gives_the_dense_scores():
+    head = build().eval()
+    with torch.no_grad():
+        dense = head.forward_levels(features())
+        gated = head.forward_levels(features(), refine_threshold=1e-12)
+    for level in head.levels:
+        torch.testing.assert_close(gated[level], dense[level], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('test_cfg, message', [
+    (dict(last_level='2x'), "test_cfg.last_level must be one of '32x', '16x', '8x', '4x'"),
+    (dict(refine_threshold=-0.1), 'test_cfg.refine_threshold must be a finite number >= 0'),
+    (dict(refine_threshold=1.0), 'test_cfg.refine_threshold must be below 1'),
+])
+def test_wrong_test_options_are_refused(test_cfg, message):
+    with pytest.raises(ValueError, match=message):
+        build().test_options(test_cfg)
+
+
+def test_checkpointing_gives_the_same_losses_and_gradients():
+    labels = torch.randint(0, 3, (2, 1, 130, 190), generator=torch.Generator().manual_seed(2))
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]
+    gradients = []
+    for with_cp in (False, True):
+        head = build(with_cp=with_cp).train()
+        losses = head.loss(features(), samples, None)
+        sum(value for name, value in losses.items() if 'loss' in name).backward()
+        gradients.append({name: p.grad for name, p in head.named_parameters()})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient)
+        assert gradient.abs().sum() > 0

@@ -68,8 +68,8 @@ def _colour_differences(preprocessor: Mapping, mean: Sequence[float] | None) -> 
         or not np.allclose(ours, mean, rtol=0, atol=_MEAN_TOLERANCE)
     ):
         found.append(
-            f"the config's mean colour is {ours}, the network's {mean}; give "
-            f'--cfg-options model.data_preprocessor.mean={str(mean).replace(" ", "")}'
+            f"the config's mean colour is {ours}, the network's {mean}: write that into the config "
+            '(model.data_preprocessor.mean and, turned to BGR, the pad_value of its pipelines)'
         )
     if any(value != 1 for value in preprocessor.get('std') or ()):
         found.append(

@@ -46,7 +46,7 @@ def test_the_same(state_dict, options):
 def test_colours(state_dict, options):
     options.model.data_preprocessor.update(mean=[1, 2, 3], std=[1, 58.4, 1], bgr_to_rgb=False)
     mean, std, order = differences(state_dict, options)
-    assert '[1, 2, 3]' in mean and '--cfg-options model.data_preprocessor.mean=[73.165' in mean
+    assert 'mean colour is [1, 2, 3]' in mean and "the network's [73.165" in mean
     assert 'std [1, 58.4, 1]' in std and 'BGR' in order
     options.model.data_preprocessor = dict(type='SegDataPreProcessor')
     assert len(differences(state_dict, options)) == 2

@@ -2,6 +2,7 @@
 """A file of the released layout, converted and run by the toolbox, against plain NumPy."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,12 +81,25 @@ def test_the_checkpoint_is_the_whole_model(tmp_path):
     model.load_state_dict(conversion.state_dict, strict=True)
 
 
+@pytest.fixture
+def big_files(tmp_path):
+    """A folder that is emptied at once: pytest keeps the last runs' folders."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('num_classes', [21, 19])
-@pytest.mark.parametrize('window', [9, 17])
-@pytest.mark.parametrize(('write', 'with_layers'), [(write_v7, True), (write_v73, False)])
+@pytest.mark.parametrize(
+    ('num_classes', 'window', 'write', 'with_layers'),
+    [
+        (21, 9, write_v7, True),
+        (21, 17, write_v73, False),
+        (19, 17, write_v7, True),
+        (19, 9, write_v73, False),
+    ],
+)
 def test_scores_of_a_network_of_the_real_size(
-    tmp_path, repo_root, num_classes, window, write, with_layers, capsys
+    big_files, repo_root, num_classes, window, write, with_layers, capsys
 ):
     """206 million parameters, by the command line, in less than 6 GB; prints what it took."""
     if write is write_v73:
@@ -93,14 +107,14 @@ def test_scores_of_a_network_of_the_real_size(
     params = random_params(0, num_classes=num_classes)
     spelling = CITYSCAPES_SPELLING if num_classes == 19 else OTHER_SPELLING
     net = make_net(params, spelling=spelling, window=window if with_layers else None)
-    source = write(tmp_path / 'model.mat', {'net': net}, compress=True)
+    source = write(big_files / 'model.mat', {'net': net}, compress=True)
     del net
     command = [str(repo_root / 'tools' / 'model_converters' / 'matconvnet2mmseg.py'), str(source)]
-    command += [str(tmp_path / 'model.pth')]
+    command += [str(big_files / 'model.pth')]
     command += [] if with_layers else ['--window', str(window)]
     seconds, peak = measure(command)
     assert peak < 6e9
-    found = assert_same_scores(tmp_path / 'model.pth', params, num_classes, window, 4096)
+    found = assert_same_scores(big_files / 'model.pth', params, num_classes, window, 4096)
     with capsys.disabled():
         print(
             f'\n{num_classes} classes, window {window}, {write.__name__}: '

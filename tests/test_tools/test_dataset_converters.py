@@ -1,0 +1,72 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The command lines that prepare data sets."""
+
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def call(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run one of the scripts; gives its exit status."""
+    folder = repo_root / 'tools' / 'dataset_converters'
+    monkeypatch.syspath_prepend(folder)
+
+    def run(tool: str, *arguments: object) -> int:
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(folder / tool), run_name='__main__')
+        return stop.value.code
+
+    return run
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> Path:
+    """One frame of Cityscapes."""
+    labels = tmp_path / 'gtFine' / 'val' / 'b'
+    images = tmp_path / 'leftImg8bit' / 'val' / 'b'
+    for folder in (labels, images):
+        folder.mkdir(parents=True)
+    Image.fromarray(np.full((4, 8), 7, np.uint8)).save(labels / 'b_1_2_gtFine_labelIds.png')
+    Image.fromarray(np.zeros((4, 8, 3), np.uint8)).save(images / 'b_1_2_leftImg8bit.png')
+    return tmp_path
+
+
+def test_exit_status_and_report(call: Callable, frame: Path, capsys: pytest.CaptureFixture) -> None:
+    target = frame / 'gtFine/val/b/b_1_2_gtFine_labelTrainIds.png'
+    assert call('cityscapes.py', frame, '--partial', '--dry-run', '--workers', 1) == 0
+    assert 'dry run: nothing written' in capsys.readouterr().out and not target.exists()
+    assert call('cityscapes.py', frame, '--workers', 1) == 1
+    printed = capsys.readouterr().out
+    assert 'gtFine/val: 1, but the published data set has 500' in printed
+    assert 'problems: 1' in printed
+    assert call('cityscapes.py', frame, '--partial', '--parts', 'gtFine/val') == 0
+    assert '0 written, 0 replaced, 1 kept, 0 left out, 0 broken' in capsys.readouterr().out
+    assert call('cityscapes.py', frame / 'gone') == 2
+    assert 'gone' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('tool, arguments', [
+    ('voc_sbd.py', ['VOC2012', 'benchmark_RELEASE']),
+    ('coco_to_voc.py', ['coco', '--splits', 'val2017']),
+])
+def test_what_is_not_there_is_named(call: Callable, tmp_path: Path, tool: str, arguments: list,
+                                    capsys: pytest.CaptureFixture) -> None:
+    if tool == 'coco_to_voc.py':
+        pytest.importorskip('pycocotools', reason='pycocotools (extra "coco") is not installed')
+    assert call(tool, tmp_path / arguments[0], *arguments[1:]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('tool', ['voc_sbd.py', 'coco_to_voc.py', 'cityscapes.py'])
+def test_help(call: Callable, tool: str, capsys: pytest.CaptureFixture) -> None:
+    assert call(tool, '--help') == 0
+    printed = capsys.readouterr().out
+    assert '--dry-run' in printed and '--workers' in printed
+    assert call(tool, 'a', 'b', '--workers', 0) == 2

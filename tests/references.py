@@ -99,6 +99,33 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return out
 
 
+def resize_bicubic(x: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(..., h, w) -> (..., height, width): cubic kernel, a = -0.5, stretched where it shrinks.
+
+    Half-pixel centres; weights of pixels outside the map are left out and the rest renormalised.
+    """
+
+    def cubic(distance: float) -> float:
+        d = abs(distance)
+        if d < 1:
+            return 1.5 * d**3 - 2.5 * d**2 + 1
+        if d < 2:
+            return -.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+        return 0.
+
+    def weights(before: int, after: int) -> np.ndarray:
+        step = before / after
+        matrix = np.empty((after, before))
+        for i in range(after):
+            centre = (i + .5) * step
+            for j in range(before):
+                matrix[i, j] = cubic((j + .5 - centre) / max(step, 1.))
+            matrix[i] /= matrix[i].sum()
+        return matrix
+
+    return weights(x.shape[-2], height) @ x @ weights(x.shape[-1], width).T
+
+
 def crop(x: np.ndarray, height: int, width: int) -> np.ndarray:
     """Keep the top left of the last two axes."""
     assert x.shape[-2] >= height and x.shape[-1] >= width

@@ -1,0 +1,116 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The test canvas: sizes of the spec, image in the middle, zeros around it in the network."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS, TRANSFORMS
+from torch import nn
+
+from mmseg_lrr.datasets.transforms import ResizeToCanvas
+
+from ... import references
+
+MEAN = [123.675, 116.28, 103.53]
+
+
+def transformed(image: np.ndarray, **options) -> dict:
+    return ResizeToCanvas(**options)(dict(img=image, ori_shape=image.shape[:2]))
+
+
+@pytest.mark.parametrize('scale, canvas, size, padding', [
+    (0.6, (224, 288), (216, 288), [0, 0, 4, 4]),
+    (0.8, (288, 416), (288, 384), [16, 16, 0, 0]),
+    (1.0, (384, 512), (384, 512), [0, 0, 0, 0]),
+])
+def test_sizes_of_the_spec(scale: float, canvas: tuple, size: tuple, padding: list) -> None:
+    results = transformed(np.zeros((375, 500, 3), np.uint8), scale=scale)
+    assert results['img'].shape == (*canvas, 3)
+    assert results['img_shape'] == results['pad_shape'] == canvas
+    assert results['padding_size'] == padding
+    assert results['scale_factor'] == (size[1] / 500, size[0] / 375)
+    assert results['keep_ratio'] is True
+    left, right, top, bottom = padding
+    assert size == (canvas[0] - top - bottom, canvas[1] - left - right)
+
+
+def test_more_of_an_odd_rest_lies_above_and_to_the_left() -> None:
+    # 85 of 96 rows, 256 of 256 columns; and turned.
+    assert transformed(np.zeros((80, 240, 3), np.uint8))['padding_size'] == [0, 0, 6, 5]
+    assert transformed(np.zeros((240, 80, 3), np.uint8))['padding_size'] == [6, 5, 0, 0]
+
+
+def test_image_is_resized_by_a_bicubic_loop_and_not_rounded() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 75, 3), np.uint8)
+    results = transformed(image, scale=0.8, pad_value=(1, 2, 3))
+    # 0.8 * 40 = 32 and 0.8 * 75 / 32 = 1.875 blocks; the factor is 64 / 75, so 34 rows do not fit:
+    # it is 32 / 40, and 60 columns.
+    assert results['img'].shape == (32, 64, 3) and results['padding_size'] == [2, 2, 0, 0]
+    planes = references.resize_bicubic(image.transpose(2, 0, 1).astype(float), 32, 60)
+    np.testing.assert_allclose(results['img'][:, 2:62], planes.transpose(1, 2, 0), atol=1e-3)
+    assert not np.array_equal(results['img'], results['img'].round())
+    assert (results['img'][:, :2] == (1, 2, 3)).all()
+    assert (results['img'][:, 62:] == (1, 2, 3)).all()
+
+
+@pytest.mark.parametrize('shape', [(48, 80), (48, 80, 1)])
+def test_grey_image_gets_three_channels(shape: tuple) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    colour = np.broadcast_to(grey.reshape(48, 80, 1), (48, 80, 3))
+    np.testing.assert_array_equal(transformed(grey)['img'], transformed(colour)['img'])
+
+
+def test_network_sees_exact_zeros_around_the_image() -> None:
+    init_default_scope('mmseg')
+    pipeline = [
+        ResizeToCanvas(scale=0.6, pad_value=MEAN[::-1]),
+        TRANSFORMS.build(dict(type='PackSegInputs', meta_keys=('padding_size', 'ori_shape'))),
+    ]
+    image = np.random.default_rng(0).integers(0, 256, (375, 500, 3), np.uint8)
+    results = dict(img=image, ori_shape=(375, 500))
+    for transform in pipeline:
+        results = transform(results)
+    preprocessor = MODELS.build(dict(
+        type='SegDataPreProcessor', mean=MEAN, std=[58.395, 57.12, 57.375], bgr_to_rgb=True))
+    batch = preprocessor({name: [value] for name, value in results.items()})
+    seen = batch['inputs'][0]
+    left, right, top, bottom = batch['data_samples'][0].padding_size
+    assert (top, bottom, left, right) == (4, 4, 0, 0)
+    assert seen.shape == (3, 224, 288)
+    assert (seen[:, :4] == 0).all() and (seen[:, -4:] == 0).all()
+    assert (seen[:, 4:-4] != 0).float().mean() > 0.99
+
+
+class _Parrot(EncoderDecoder):
+    """Gives its input as scores; all else is the toolbox's."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.align_corners = False
+
+
+def test_toolbox_cuts_the_recorded_padding_off() -> None:
+    image = np.full((75, 100, 3), 7, np.uint8)
+    results = transformed(image, scale=1.0, pad_value=(0, 0, 0))
+    results = TRANSFORMS.build(
+        dict(type='PackSegInputs', meta_keys=('padding_size', 'ori_shape')))(results)
+    assert any(results['data_samples'].padding_size)
+    (sample, ) = _Parrot().postprocess_result(results['inputs'][None], [results['data_samples']])
+    assert sample.seg_logits.shape == (75, 100)
+    # Any of the zeros around it would show.
+    torch.testing.assert_close(
+        sample.seg_logits.data, torch.full((3, 75, 100), 7.), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(scale=0), 'scale must be a finite number > 0, got 0'),
+    (dict(scale='1'), "scale must be a finite number > 0, got '1'"),
+    (dict(pad_value=3), r'pad_value must be three numbers \(BGR\), got 3'),
+    (dict(pad_value=(1, 2)), r'pad_value must be three numbers \(BGR\), got \(1, 2\)'),
+    (dict(divisor=0), 'divisor must be an integer >= 1, got 0'),
+])
+def test_bad_options_are_refused(options: dict, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        ResizeToCanvas(**options)

@@ -1,0 +1,56 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The exported model in onnxruntime against PyTorch, at sizes that it was not traced with."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmseg.registry import MODELS
+
+from mmseg_lrr.apis.export import export_onnx
+
+onnxruntime = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
+pytest.importorskip('onnxscript', reason='onnxscript is not installed')
+
+SIZES = [(128, 160), (97, 131), (33, 65), (200, 321)]
+
+
+@pytest.fixture(scope='module')
+def model():
+    torch.manual_seed(0)
+    model = MODELS.build(ConfigDict(
+        type='EncoderDecoder',
+        backbone=dict(type='ResNet', depth=18, out_indices=(0, 1, 2, 3)),
+        decode_head=dict(type='LRRHead', in_channels=[64, 128, 256, 512], num_classes=3),
+        test_cfg=dict(mode='whole'))).eval()
+    for conv in model.decode_head.coefficients.values():
+        torch.nn.init.normal_(conv.weight, std=0.02)
+    return model
+
+
+def test_any_size_agrees_with_pytorch(model, tmp_path):
+    path = tmp_path / 'model.onnx'
+    names = export_onnx(model, path, level_outputs=True)
+    assert names == ['scores', 'scores_32x', 'scores_16x', 'scores_8x', 'scores_4x']
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    assert [output.name for output in session.get_outputs()] == names
+    for height, width in SIZES:
+        image = torch.randn(1, 3, height, width)
+        with torch.no_grad():
+            levels = model.decode_head.forward_levels(model.extract_feat(image))
+        expected = [levels['4x'][:, :, :height, :width], *levels.values()]
+        outputs = session.run(None, {'image': image.numpy()})
+        for name, output, tensor in zip(names, outputs, expected, strict=True):
+            scale = float(tensor.abs().max())
+            assert output.shape == tuple(tensor.shape), (name, height, width)
+            np.testing.assert_allclose(output, tensor.numpy(), rtol=0, atol=1e-4 * scale)
+
+
+def test_other_heads_are_refused(model, tmp_path):
+    other = MODELS.build(ConfigDict(
+        type='EncoderDecoder',
+        backbone=dict(type='ResNet', depth=18, out_indices=(0, 1, 2, 3)),
+        decode_head=dict(type='FCNHead', in_channels=512, in_index=3, channels=8, num_classes=3)))
+    with pytest.raises(TypeError, match='decode_head must be an LRRHead, got FCNHead'):
+        export_onnx(other, tmp_path / 'model.onnx')
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,29 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Write a config's model as ONNX, for images of any size."""
+
+import argparse
+
+from mmengine.config import Config, DictAction
+from mmseg.apis import init_model
+
+from mmseg_lrr.apis.export import export_onnx
+
+
+def main() -> None:
+    """Parse, export, print the outputs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('out', help='ONNX file to write')
+    parser.add_argument('--levels', action='store_true', help='every level as an output too')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+                        help='override settings of the config, key=value')
+    args = parser.parse_args()
+    model = init_model(Config.fromfile(args.config), args.checkpoint, device='cpu',
+                       cfg_options=args.cfg_options)
+    names = export_onnx(model, args.out, level_outputs=args.levels)
+    print(f'{args.out}: image -> {", ".join(names)}')
+
+
+if __name__ == '__main__':
+    main()

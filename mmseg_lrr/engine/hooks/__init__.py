@@ -3,5 +3,6 @@
 
 from .class_bases_hook import ClassBasesHook
 from .progress_bar_hook import ProgressBarHook
+from .reset_momentum_hook import ResetMomentumHook
 
-__all__ = ['ClassBasesHook', 'ProgressBarHook']
+__all__ = ['ClassBasesHook', 'ProgressBarHook', 'ResetMomentumHook']

@@ -69,8 +69,8 @@ def segmentor(backbone: dict, in_channels: list[int], *, test_cfg: dict | None =
     head = dict(type='LRRHead', in_channels=in_channels, num_classes=3, num_bases=2)
     head.update(options.pop('decode_head', {}))
     model = MODELS.build(ConfigDict(
-        type='EncoderDecoder', backbone=backbone, decode_head=head, train_cfg=dict(),
-        data_preprocessor=data_preprocessor or PREPROCESSOR,
+        type=options.pop('type', 'EncoderDecoder'), backbone=backbone, decode_head=head,
+        train_cfg=dict(), data_preprocessor=data_preprocessor or PREPROCESSOR,
         test_cfg=test_cfg or dict(mode='whole'), **options))
     for name, parameter in model.decode_head.named_parameters():
         if 'coefficients' in name:
@@ -207,6 +207,18 @@ def test_a_backbone_that_rounds_down_says_what_to_do() -> None:
     data = model.data_preprocessor(data, training=True)
     with pytest.raises(ValueError, match='rounds odd sizes down.*size_divisor'):
         model.loss(data['inputs'], data['data_samples'])
+
+
+@torch.no_grad()
+def test_the_level_segmentor_says_so_too() -> None:
+    """It works on probabilities, which a later resize would stretch to the image."""
+    model = segmentor(CONVNEXT, [8, 16, 24, 32], type='LRREncoderDecoder')
+    with pytest.raises(ValueError, match='rounds odd sizes down.*size_divisor'):
+        predicted(model, batch(1, 33, 65))
+    # The first maps of a backbone, read as if they were its last (the default).
+    model = segmentor(dict(type='ResNet', depth=18), [64, 128], type='LRREncoderDecoder')
+    with pytest.raises(ValueError, match='strides'):
+        predicted(model, batch(1, 64, 96))
 
 
 @pytest.mark.parametrize('size', [(33, 65), (1, 1), (64, 96), (31, 100)])

@@ -6,10 +6,11 @@ from .data_preprocessor import LRRDataPreProcessor
 from .decode_heads import FCNSkipHead, LRRHead
 from .layers import BasisReconstruction, BoundaryMask, DilationErosionBranch, PyramidUpsample
 from .losses import DilationErosionLoss, LevelCrossEntropyLoss
+from .post_processing import DenseCRF
 from .segmentors import LRREncoderDecoder, LRRTTAModel
 
 __all__ = [
-    'BasisReconstruction', 'BoundaryMask', 'DilationErosionBranch', 'DilationErosionLoss',
-    'FCNSkipHead', 'LRRDataPreProcessor', 'LRREncoderDecoder', 'LRRHead', 'LRRTTAModel',
-    'LevelCrossEntropyLoss', 'PyramidUpsample', 'VGG16FC'
+    'BasisReconstruction', 'BoundaryMask', 'DenseCRF', 'DilationErosionBranch',
+    'DilationErosionLoss', 'FCNSkipHead', 'LRRDataPreProcessor', 'LRREncoderDecoder', 'LRRHead',
+    'LRRTTAModel', 'LevelCrossEntropyLoss', 'PyramidUpsample', 'VGG16FC'
 ]

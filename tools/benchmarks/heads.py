@@ -14,18 +14,25 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from side_by_side import device_line, seconds, table
-from textbook import TextbookHead, textbook_mask, textbook_reconstruction, textbook_targets
+from textbook import (
+    TextbookHead,
+    block_labels,
+    pooled_range,
+    textbook_mask,
+    textbook_reconstruction,
+    textbook_targets,
+)
 
 from mmseg_lrr.models import BoundaryMask, LRRHead
 from mmseg_lrr.models.decode_heads.lrr_head import subsample_labels
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
 from mmseg_lrr.ops.reconstruction import reconstruct
+from mmseg_lrr.ops.sliding import sliding_range
 
 CHANNELS = (256, 512, 1024, 2048)
 
@@ -47,16 +54,6 @@ def build_features(size: int, batch: int, device: str) -> list[torch.Tensor]:
         torch.rand(batch, channels, size // stride, size // stride, device=device)
         for channels, stride in zip(CHANNELS, (4, 8, 16, 32), strict=True)
     ]
-
-
-def build_labels(size: int, batch: int, num_classes: int) -> torch.Tensor:
-    """Blocks of 64 px of a few classes an image, 1 in 20 ignored."""
-    generator = np.random.default_rng(0)
-    blocks = generator.choice(
-        [0, 0, 0, 1, 2, num_classes - 1], (batch, size // 64 + 1, size // 64 + 1))
-    blocks[generator.random(blocks.shape) < 0.05] = 255
-    return torch.from_numpy(blocks).repeat_interleave(64, 1).repeat_interleave(64, 2)[
-        :, :size, :size].contiguous()
 
 
 def head_loss(head: LRRHead, features: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
@@ -94,7 +91,7 @@ def run_child(args: argparse.Namespace) -> None:
     """Print the rise of this process's peak memory over one training step, in MiB."""
     head = build_head(args.classes, 'cpu')
     features = build_features(args.size, 1, 'cpu')
-    labels = build_labels(args.size, 1, args.classes)
+    labels = block_labels(args.size, 1, args.classes)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if args.child == 'ours':
         training_step(head, features, lambda: head_loss(head, features, labels))
@@ -153,7 +150,7 @@ def main() -> None:
     head = build_head(classes, 'cpu')
     port = TextbookHead(head)
     features = build_features(size, 1, 'cpu')
-    labels = build_labels(size, 1, classes)
+    labels = block_labels(size, 1, classes)
     print(f'{device_line()}; {size}x{size}, {classes} classes, batch 1, median of {runs}\n')
 
     ratios, rows = {}, []
@@ -167,14 +164,8 @@ def main() -> None:
         scores = 3 * torch.randn(1, classes, size, size)
         probabilities = scores.softmax(dim=1)
         mask = BoundaryMask(window=9)
-        from mmseg_lrr.ops.sliding import sliding_range
-
-        def pooled(p: torch.Tensor) -> torch.Tensor:
-            return (torch.nn.functional.max_pool2d(p, 9, 1, 4)
-                    + torch.nn.functional.max_pool2d(-p, 9, 1, 4))
-
         compare('mask_forward', 'mask of given probabilities, forward',
-                lambda: pooled(probabilities), lambda: sliding_range(probabilities, 9))
+                lambda: pooled_range(probabilities), lambda: sliding_range(probabilities, 9))
         compare('mask_with_softmax', 'mask with its softmax, forward',
                 lambda: textbook_mask(scores), lambda: mask(scores))
         coefficients = torch.randn(1, classes * 10, size // 4, size // 4)
@@ -191,7 +182,7 @@ def main() -> None:
             ]}, runs)['convolutions']
     x, grad = probabilities.clone().requires_grad_(), torch.randn_like(probabilities)
     compare('mask_train', 'mask of given probabilities, forward + backward',
-            lambda: gradient_step(pooled, x, grad),
+            lambda: gradient_step(pooled_range, x, grad),
             lambda: gradient_step(lambda p: sliding_range(p, 9), x, grad))
     compare('head_train', 'head, forward + losses + backward',
             lambda: training_step(port, features, lambda: port.loss(features, labels)),

@@ -17,11 +17,15 @@ from torch import Tensor
 from mmseg_lrr.models import LRRHead
 
 
-def textbook_mask(scores: Tensor, window: int = 9) -> Tensor:
-    """max_pool2d(p) + max_pool2d(-p) of p = softmax(scores)."""
-    p = scores.softmax(dim=1)
+def pooled_range(p: Tensor, window: int = 9) -> Tensor:
+    """max_pool2d(p) + max_pool2d(-p)."""
     radius = window // 2
     return F.max_pool2d(p, window, 1, radius) + F.max_pool2d(-p, window, 1, radius)
+
+
+def textbook_mask(scores: Tensor, window: int = 9) -> Tensor:
+    """The pooled range of softmax(scores)."""
+    return pooled_range(scores.softmax(dim=1), window)
 
 
 def textbook_reconstruction(coefficients: Tensor, bases: Tensor) -> Tensor:
@@ -43,6 +47,16 @@ def textbook_targets(labels: np.ndarray, num_classes: int, radius: int = 32
     dilated = np.stack([cv2.dilate(mask, disk) for mask in planes]).reshape(masks.shape)
     eroded = np.stack([cv2.erode(mask, disk) for mask in planes]).reshape(masks.shape)
     return 2.0 * dilated - 1, 2.0 * eroded - 1
+
+
+def block_labels(size: int, batch: int, num_classes: int) -> Tensor:
+    """(batch, size, size) labels: 64-px blocks of a few classes, 1 in 20 of them ignored."""
+    generator = np.random.default_rng(0)
+    blocks = generator.choice(
+        [0, 0, 0, 1, 2, num_classes - 1], (batch, size // 64 + 1, size // 64 + 1))
+    blocks[generator.random(blocks.shape) < 0.05] = 255
+    return torch.from_numpy(blocks).repeat_interleave(64, 1).repeat_interleave(64, 2)[
+        :, :size, :size].contiguous()
 
 
 class TextbookHead(nn.Module):

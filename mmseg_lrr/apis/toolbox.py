@@ -15,10 +15,20 @@ from pathlib import Path
 
 import mmseg
 
-_TEST_HELP = """
+from mmseg_lrr.models.post_processing.dense_crf import PRESETS
+
+from .testing import DEFAULT_CRF_PRESET, crf_config
+
+_TEST_HELP = f"""
 options of mmseg-lrr:
   --aug-test            another name of --tta: test time augmentation by the config's tta_model
                         and tta_pipeline
+  --crf[=PRESET]        refine the result by a fully connected CRF; with --aug-test, the fused
+                        result. The same as --cfg-options model.test_cfg.crf.type=DenseCRF
+                        model.test_cfg.crf.preset=PRESET (with --aug-test tta_model.crf...), to
+                        which other settings can be added. PRESET is one of
+                        {', '.join(PRESETS)};
+                        default: {DEFAULT_CRF_PRESET}
 """
 
 
@@ -51,16 +61,35 @@ def find_script(name: str, package: Path | None = None) -> Path:
 def translate(argv: Sequence[str]) -> list[str]:
     """Turn a command line of ``tools/test.py`` into one that the toolbox's script understands.
 
-    Options that set config values have to be merged into the user's own ``--cfg-options``: of a
-    repeated ``--cfg-options``, argparse keeps the last only.
-
     Args:
         argv: Arguments as given by the user, without the program's name.
 
     Returns:
-        Arguments for the toolbox's ``test.py``, in the same order.
+        Arguments for the toolbox's ``test.py``, in the same order. What ``--crf`` sets comes last,
+        as one more ``--cfg-options``, which adds to those of the user.
+
+    Raises:
+        ValueError: ``--crf`` names no preset that there is; the message lists them.
     """
-    return ['--tta' if argument == '--aug-test' else argument for argument in argv]
+    # After a bare "--" there are no options.
+    end = argv.index('--') if '--' in argv else len(argv)
+    arguments: list[str] = []
+    crf: dict[str, str] | None = None
+    for argument in argv[:end]:
+        name, _, value = argument.partition('=')
+        if name == '--crf':
+            # "--crf=" is a mistake, not the default.
+            crf = crf_config(value) if '=' in argument else crf_config()
+        else:
+            arguments.append('--tta' if argument == '--aug-test' else argument)
+    if crf is not None:
+        # argparse understands "--tt" too.
+        tta = any(len(name) > 2 and '--tta'.startswith(name) for name in arguments)
+        place = 'tta_model.crf' if tta else 'model.test_cfg.crf'
+        # The loop refuses a segmentor that would ignore the CRF.
+        arguments += ['--cfg-options', 'test_cfg.type=LRRTestLoop']
+        arguments += [f'{place}.{option}={value}' for option, value in crf.items()]
+    return [*arguments, *argv[end:]]
 
 
 def _run(script: Path, argv: Sequence[str], more_help: str = '') -> None:
@@ -90,4 +119,10 @@ def test(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: Arguments without the program's name; those of this process by default.
     """
-    _run(find_script('test.py'), translate(sys.argv[1:] if argv is None else argv), _TEST_HELP)
+    try:
+        arguments = translate(sys.argv[1:] if argv is None else argv)
+    except ValueError as error:
+        # As argparse ends for the toolbox's own options.
+        print(f'test.py: error: argument --crf: {error}', file=sys.stderr)
+        raise SystemExit(2) from error
+    _run(find_script('test.py'), arguments, _TEST_HELP)

@@ -1,0 +1,62 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Test checkpoints in every way of the poster's table and write it.
+
+Rows: each level (32x, 16x, 8x, 4x), ms (multi-scale), ms-crf. Columns of each checkpoint: mean IoU,
+mean IoU in bands around the label boundaries, seconds an image. Interrupted, it goes on where it
+was when it is started again.
+"""
+
+import argparse
+import warnings
+from pathlib import Path
+
+# Before the toolbox: it prepares the stack and registers the package.
+import mmseg_lrr  # noqa: F401
+
+# isort: split
+from mmengine.config import DictAction
+
+from mmseg_lrr.apis.report import make_report, parse_pairs
+from mmseg_lrr.apis.testing import DEFAULT_CRF_PRESET
+from mmseg_lrr.models.post_processing.dense_crf import PRESETS
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        'what', nargs='+', metavar='CONFIG CHECKPOINT | CONFIG:CHECKPOINT',
+        help='one config and checkpoint, or any number of pairs, which stand side by side')
+    parser.add_argument('--out', default='work_dirs/report',
+                        help='folder for the report (default: %(default)s)')
+    parser.add_argument('--widths', type=int, nargs='+', default=[1, 3, 5, 10], metavar='PIXELS',
+                        help='widths of the bands (default: 1 3 5 10)')
+    parser.add_argument('--crf', choices=PRESETS, metavar='PRESET',
+                        help=f'the CRF of ms-crf: {", ".join(PRESETS)} (default: crf of the '
+                        f"config's tta_model, else {DEFAULT_CRF_PRESET})")
+    parser.add_argument('--absent', choices=('skip', 'zero'), default='skip',
+                        help='a class that is in neither prediction nor ground truth is left out '
+                        'of the mean or counts 0 (default: %(default)s)')
+    parser.add_argument('--limit', type=int, metavar='N', help='test the first N images only')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+                        help='settings to override in every config, key=value')
+    args = parser.parse_args()
+    try:
+        args.pairs = parse_pairs(args.what)
+    except ValueError as error:
+        parser.error(str(error))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    # The toolbox's notes to its developers; a reader of the report can do nothing about them.
+    warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
+    make_report(
+        args.pairs, args.out, widths=args.widths, crf_preset=args.crf, absent=args.absent,
+        limit=args.limit, cfg_options=args.cfg_options)
+    print((Path(args.out) / 'report.md').read_text())
+
+
+if __name__ == '__main__':
+    main()

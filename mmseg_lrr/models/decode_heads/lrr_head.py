@@ -271,7 +271,7 @@ class LRRHead(BaseDecodeHead):
                     f'says, but are {tuple(sizes[1])} and {tuple(sizes[0])} pixels')
         return features
 
-    def _check_extent(self, level: str, scores: Tensor, size: Sequence[int]) -> None:
+    def check_extent(self, level: str, scores: Tensor, size: Sequence[int]) -> None:
         """Refuse scores that are finer than the level's stride in an input of ``size`` says."""
         stride, factor = self.level_strides[level], self.factors[level]
         largest = [-(-side // (stride * factor)) * factor for side in size[:2]]
@@ -351,7 +351,7 @@ class LRRHead(BaseDecodeHead):
         labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
         losses: dict[str, Tensor] = {}
         for level, scores in seg_logits.items():
-            self._check_extent(level, scores, labels.shape[1:])
+            self.check_extent(level, scores, labels.shape[1:])
             level_labels = subsample_labels(labels, self.level_strides[level])
             # Some of the toolbox's losses flatten with view().
             scores = crop(scores, level_labels.shape[1:]).contiguous()
@@ -432,7 +432,7 @@ class LRRHead(BaseDecodeHead):
         else:
             size = meta.get('pad_shape', meta['img_shape'])
         level = level or self.levels[-1]
-        self._check_extent(level, seg_logits, size)
+        self.check_extent(level, seg_logits, size)
         factor = self.level_strides[level]
         if factor > 1:
             seg_logits = F.interpolate(

@@ -14,8 +14,9 @@ from torch import Tensor
 from mmseg_lrr import checks
 from mmseg_lrr.ops.resize import resize_bicubic
 
+from ..layers import crop
 from .crf_step import CRFStep
-from .restore import log_probabilities, restore_to_original, set_prediction
+from .restore import log_probabilities, restore_to_original, set_prediction, softmax
 
 _MODES = ('whole', 'slide', 'halves')
 # Column limits in 1/64 of the width: the two crops, and what each of them serves.
@@ -80,12 +81,11 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         if not hasattr(self.decode_head, 'level_scores'):
             scores = self.decode_head.predict(
                 features, [dict(img_shape=inputs.shape[2:])], self.test_cfg)
-            return {'final': (scores.softmax(dim=1), 1)}
-        return {
-            level: (scores.softmax(dim=1), stride)
-            for level, (scores, stride) in self.decode_head.level_scores(
-                features, all_levels, self.test_cfg).items()
-        }
+            return {'final': (softmax(scores), 1)}
+        levels = self.decode_head.level_scores(features, all_levels, self.test_cfg)
+        *_, last = levels
+        self.decode_head.check_extent(last, levels[last][0], inputs.shape[2:])
+        return {level: (softmax(scores), stride) for level, (scores, stride) in levels.items()}
 
     def inference_levels(self, inputs: Tensor, all_levels: bool = True) -> dict[str, Tensor]:
         """Probabilities of every level, or of the final one alone, in the configured mode.
@@ -190,7 +190,7 @@ def _to_input(probabilities: Tensor, stride: int, size: Sequence[int]) -> Tensor
         height, width = (side * stride for side in probabilities.shape[2:])
         # Bicubic interpolation overshoots.
         probabilities = resize_bicubic(probabilities, (height, width)).clamp_(0, 1)
-    return probabilities[:, :, :size[0], :size[1]]
+    return crop(probabilities, size)
 
 
 def _window_starts(length: int, window: int, step: int) -> list[int]:

@@ -99,8 +99,9 @@ class LRRTTAModel(CRFStep, SegTTAModel):
         if isinstance(self.module, LRREncoderDecoder):
             *_, final = self.module.inference_levels(inputs, all_levels=False).values()
             return final
-        scores = self.module.inference(inputs, metas).float()
-        # Softmax in place.
+        scores = self.module.inference(inputs, metas)
+        # Softmax in place, in single precision at least.
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         scores -= scores.amax(dim=1, keepdim=True)
         scores.exp_()
         scores /= scores.sum(dim=1, keepdim=True)

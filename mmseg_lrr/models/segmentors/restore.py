@@ -11,6 +11,14 @@ from mmseg_lrr.ops.resize import resize_bicubic
 _FLIPPED_AXES = {'horizontal': (-1, ), 'vertical': (-2, ), 'diagonal': (-2, -1)}
 
 
+def softmax(scores: Tensor) -> Tensor:
+    """Probabilities of (N, C, H, W) scores, in single precision at least.
+
+    In mixed precision scores can be half as precise, which no resizing on a CPU takes.
+    """
+    return scores.softmax(dim=1, dtype=torch.promote_types(scores.dtype, torch.float32))
+
+
 def image_area(maps: Tensor, meta: dict) -> Tensor:
     """Cut the padding off and undo the flip.
 

@@ -138,6 +138,7 @@ def measure(command: list[str]) -> tuple[float, int]:
     folder = str(Path(command[0]).parent)
     result = subprocess.run(
         [sys.executable, '-c', arguments + program],
-        capture_output=True, text=True, check=True, cwd=folder,
+        capture_output=True, text=True, cwd=folder,
     )  # fmt: skip
+    assert result.returncode == 0, result.stderr
     return tuple(json.loads(result.stdout.splitlines()[-1]))

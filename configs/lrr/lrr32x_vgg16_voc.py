@@ -1,9 +1,10 @@
 """LRR-32x with DE, VGG-16, PASCAL VOC: stage 1 of the authors' recipe.
 
-Reproduces: the start of ``lrr4x_vgg16_voc.py``; the poster's LRR-32x, trained without DE, has
-66.8 % mIoU on VOC 2011 val.
-Command: ``python tools/train.py configs/lrr/lrr32x_vgg16_voc.py``
-Cost: not measured; needs a GPU for 65 epochs of about 11k images of 384x384, batch 20.
+Reproduces: the start of ``lrr4x_vgg16_voc.py``; the poster's LRR-32x, trained without DE, has 66.8
+% mIoU on VOC 2011 val.
+Command: ``python tools/train.py configs/lrr/lrr32x_vgg16_voc.py``. On small GPUs: ``--cfg-options
+train_dataloader.batch_size=5 optim_wrapper.accumulative_counts=4``.
+Cost: see configs/lrr/README.md.
 """
 _base_ = [
     './_base_/models/lrr4x_vgg16.py', './_base_/datasets/pascal_voc.py',
@@ -12,5 +13,3 @@ _base_ = [
 model = dict(
     data_preprocessor=dict(size={{_base_.crop_size}}),
     decode_head=dict(in_channels=[4096], in_index=[3], boundary_mask=None))
-train_dataloader = dict(
-    batch_size=20, sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True))

@@ -1,16 +1,20 @@
 """LRR-4x, masked, with DE, ResNet-101, PASCAL VOC: the flagship.
 
-Reproduces: the poster's ResNet network on VOC alone. (The poster's ResNet column, 78.4 % mIoU, 79.2
-ms, 79.9 ms-crf on VOC 2011 val, was trained on VOC and COCO; no ResNet code is released, so
-schedule and rates are ours.)
-Command: ``python tools/train.py configs/lrr/lrr4x_r101_voc.py``
-Cost: not measured; needs a GPU.
+Reproduces: the poster's ResNet network on VOC alone. (The poster's ResNet column was trained on VOC
+and COCO: ``lrr4x_r101_coco-voc.py``. No ResNet code is released, so schedule and rates are ours.)
+Command: ``python tools/train.py configs/lrr/lrr4x_r101_voc.py``.
+Test: ``python tools/test.py configs/lrr/lrr4x_r101_voc.py work_dirs/lrr4x_r101_voc/iter_20000.pth``
+gives every level, ``--aug-test`` ms, ``--aug-test --crf=deeplab_v2_resnet101`` ms-crf.
+Cost: see configs/lrr/README.md.
 """
 _base_ = [
     './_base_/models/lrr4x_r50.py', './_base_/datasets/pascal_voc.py',
-    './_base_/default_runtime.py', './_base_/schedules/r_20k.py'
+    './_base_/default_runtime.py', './_base_/schedules/sgd_20k.py'
 ]
 model = dict(
-    data_preprocessor=dict(size={{_base_.crop_size}}),
+    # 128 is the grey around the authors' training images.
+    data_preprocessor=dict(
+        type='LRRDataPreProcessor', size={{_base_.crop_size}}, raw_pad_value=128),
     pretrained='open-mmlab://resnet101_v1c',
     backbone=dict(depth=101))
+train_dataloader = dict(batch_size=8, sampler=dict(type='InfiniteSampler'))

@@ -4,7 +4,9 @@ Reproduces: the poster's VOC column "masked+DE": 68.8 (32x), 70.0 (16x), 70.9 (8
 (ms), 74.6 (ms-crf) % mIoU on VOC 2011 val.
 Command: ``python tools/train.py configs/lrr/lrr4x_vgg16_voc.py`` after stage 1
 (``lrr32x_vgg16_voc.py``), whose last checkpoint ``load_from`` names; the new levels start at zero.
-Cost: not measured; needs a GPU for 16 epochs of about 11k images of 384x384, batch 20.
+Test: ``python tools/test.py configs/lrr/lrr4x_vgg16_voc.py work_dirs/lrr4x_vgg16_voc/epoch_16.pth``
+gives every level, ``--aug-test`` ms, ``--aug-test --crf=deeplab_v2_vgg16`` ms-crf.
+Cost: see configs/lrr/README.md.
 """
 _base_ = [
     './_base_/models/lrr4x_vgg16.py', './_base_/datasets/pascal_voc.py',
@@ -15,5 +17,3 @@ model = dict(
     # Stage 1's checkpoint brings all of the backbone.
     backbone=dict(init_cfg=None))
 load_from = 'work_dirs/lrr32x_vgg16_voc/epoch_65.pth'
-train_dataloader = dict(
-    batch_size=20, sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True))

@@ -9,6 +9,7 @@ from mmseg.utils import ConfigType, SampleList, stack_batch
 from torch import Tensor
 
 from mmseg_lrr import checks
+from mmseg_lrr.datasets.transforms import ScaleToSquare
 from mmseg_lrr.ops.square_canvas import scale_image, scale_labels
 
 
@@ -42,8 +43,8 @@ class LRRDataPreProcessor(SegDataPreProcessor):
         self.scale_augmentation = None
         if scale_augmentation is not None:
             self.scale_augmentation = TRANSFORMS.build(scale_augmentation)
-            if not hasattr(self.scale_augmentation, 'sides'):
-                raise ValueError('scale_augmentation must be a ScaleAugmentation, got '
+            if not isinstance(self.scale_augmentation, ScaleToSquare):
+                raise ValueError('scale_augmentation must be ScaleAugmentation or the like, got '
                                  f'{scale_augmentation!r}')
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:

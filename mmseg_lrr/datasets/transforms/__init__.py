@@ -4,9 +4,9 @@
 from .keep_original_image import KeepOriginalImage
 from .load_annotations_if_any import LoadAnnotationsIfAny
 from .resize_to_canvas import ResizeToCanvas
-from .scale_augmentation import RatioAugmentation, ScaleAugmentation
+from .scale_augmentation import RatioAugmentation, ScaleAugmentation, ScaleToSquare
 
 __all__ = [
     'KeepOriginalImage', 'LoadAnnotationsIfAny', 'RatioAugmentation', 'ResizeToCanvas',
-    'ScaleAugmentation'
+    'ScaleAugmentation', 'ScaleToSquare'
 ]

@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The authors' random scales, each image centred on a square."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,59 +14,49 @@ from mmseg_lrr import checks
 from mmseg_lrr.ops.square_canvas import scale_image, scale_labels
 
 
-@TRANSFORMS.register_module()
-class ScaleAugmentation(BaseTransform):
-    """Scale an image at random and crop or pad it about its centre (spec section 4, released code).
+class ScaleToSquare(BaseTransform):
+    """Scale an image at random and crop or pad it about its centre to a square.
 
-    A step s is drawn uniformly from a range of integers; the image's long side becomes
-    ``canvas + divisor * s`` pixels (288 to 704 by default), bicubic, its labels' nearest. The
-    result is a square of side ``min(canvas, canvas + divisor * s)``: each axis is cropped or padded
-    about its centre, not at random. So small scales give squares smaller than ``canvas``, which the
-    data preprocessor has to bring to one size (``LRRDataPreProcessor``, ``raw_pad_value=128``).
-
-    The released code draws one step a batch; this draws one an image. ``LRRDataPreProcessor`` does
-    the former, with this class's config.
+    The image is scaled with bicubic interpolation, its labels to the nearest. The result is a
+    square of side ``min(canvas, long side)``: each axis is cropped or padded about its centre, not
+    at random. So small scales give squares smaller than ``canvas``, which the data preprocessor has
+    to bring to one size (``LRRDataPreProcessor``, ``raw_pad_value=128``).
 
     Required keys: img; labels in the keys that seg_fields lists. Modified keys: img (float32),
     img_shape, the labels. Added keys: scale, scale_factor (width, height), keep_ratio.
 
     Args:
-        steps: least and greatest s, both drawn too.
         canvas: side of the largest square in pixels.
-        divisor: pixels of the long side a step.
         pad_value: colour of the padding in every channel, before the mean is subtracted.
         seg_pad_value: label of the padding.
     """
 
-    def __init__(self, *, steps: Sequence[int] = (-3, 10), canvas: int = 384, divisor: int = 32,
-                 pad_value: float = 128, seg_pad_value: int = 255) -> None:
-        steps = checks.integers('steps', steps)
+    def __init__(self, *, canvas: int, pad_value: float, seg_pad_value: int) -> None:
         self.canvas = checks.integer('canvas', canvas, 1)
-        self.divisor = checks.integer('divisor', divisor, 1)
-        if len(steps) != 2 or steps[0] > steps[1] or canvas + divisor * steps[0] < 1:
-            raise ValueError(
-                'steps must be (least, greatest), in order, with canvas + divisor * least >= 1 '
-                f'pixels, got {steps} with canvas={canvas}, divisor={divisor}')
-        self.steps = steps
         self.pad_value = checks.number('pad_value', pad_value, 0)
         self.seg_pad_value = checks.integer('seg_pad_value', seg_pad_value, 0)
 
-    @cache_randomness
-    def draw(self) -> int:
-        """Draw a step s."""
-        return int(np.random.randint(self.steps[0], self.steps[1] + 1))
+    def draw(self) -> float:
+        """Draw a scale."""
+        # Not an abstract method: cache_randomness cannot be looked up on the class.
+        raise NotImplementedError
 
-    def sides(self, step: int, size: tuple[int, int]) -> tuple[int, int]:
-        """Say how large an image becomes.
+    @abstractmethod
+    def long_side(self, drawn: float, size: tuple[int, int]) -> int:
+        """Say how long the long side of an image of ``size`` (height, width) becomes, in pixels.
 
         Args:
-            step: what :meth:`draw` gave.
-            size: (height, width) of the image, which does not matter here.
+            drawn: what :meth:`draw` gave.
+            size: of the image.
+        """
+
+    def sides(self, drawn: float, size: tuple[int, int]) -> tuple[int, int]:
+        """Say how large an image of ``size`` (height, width) becomes.
 
         Returns:
             Long side of the scaled image, and side of the square, in pixels.
         """
-        long_side = self.canvas + self.divisor * step
+        long_side = self.long_side(drawn, size)
         return long_side, min(self.canvas, long_side)
 
     def transform(self, results: dict) -> dict:
@@ -84,6 +75,46 @@ class ScaleAugmentation(BaseTransform):
             keep_ratio=True)
         return results
 
+
+@TRANSFORMS.register_module()
+class ScaleAugmentation(ScaleToSquare):
+    """The released code's scales (spec section 4): whole steps, the same for every image.
+
+    A step s is drawn uniformly from a range of integers; the image's long side becomes
+    ``canvas + divisor * s`` pixels, 288 to 704 by default. Everything else, and the keys, are
+    :class:`ScaleToSquare`'s.
+
+    The released code draws one step a batch; this draws one an image. ``LRRDataPreProcessor`` does
+    the former, with this class's config.
+
+    Args:
+        steps: least and greatest s, both drawn too.
+        canvas: side of the largest square in pixels.
+        divisor: pixels of the long side a step.
+        pad_value: colour of the padding in every channel, before the mean is subtracted.
+        seg_pad_value: label of the padding.
+    """
+
+    def __init__(self, *, steps: Sequence[int] = (-3, 10), canvas: int = 384, divisor: int = 32,
+                 pad_value: float = 128, seg_pad_value: int = 255) -> None:
+        super().__init__(canvas=canvas, pad_value=pad_value, seg_pad_value=seg_pad_value)
+        steps = checks.integers('steps', steps)
+        self.divisor = checks.integer('divisor', divisor, 1)
+        if len(steps) != 2 or steps[0] > steps[1] or canvas + divisor * steps[0] < 1:
+            raise ValueError(
+                'steps must be (least, greatest), in order, with canvas + divisor * least >= 1 '
+                f'pixels, got {steps} with canvas={canvas}, divisor={divisor}')
+        self.steps = steps
+
+    @cache_randomness
+    def draw(self) -> int:
+        """Draw a step s."""
+        return int(np.random.randint(self.steps[0], self.steps[1] + 1))
+
+    def long_side(self, drawn: int, size: tuple[int, int]) -> int:
+        """``canvas + divisor * s``, whatever the image's size."""
+        return self.canvas + self.divisor * drawn
+
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(steps={self.steps}, canvas={self.canvas}, '
                 f'divisor={self.divisor}, pad_value={self.pad_value}, '
@@ -91,12 +122,11 @@ class ScaleAugmentation(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RatioAugmentation(ScaleAugmentation):
+class RatioAugmentation(ScaleToSquare):
     """Scale an image by a random ratio of its own size (the poster's words: 0.5x-1.5x).
 
     Unlike the released code's steps, the ratio is drawn from a continuous range, and a small image
-    stays small. Everything else is as in :class:`ScaleAugmentation`: the result is a square of
-    side ``min(canvas, long side)``, cropped or padded about the centre.
+    stays small. Everything else, and the keys, are :class:`ScaleToSquare`'s.
 
     Args:
         ratio_range: least and greatest ratio.
@@ -121,10 +151,9 @@ class RatioAugmentation(ScaleAugmentation):
         """Draw a ratio."""
         return float(np.random.uniform(*self.ratio_range))
 
-    def sides(self, ratio: float, size: tuple[int, int]) -> tuple[int, int]:
-        """Say how large an image of ``size`` (height, width) becomes."""
-        long_side = max(int(ratio * max(size) + 0.5), 1)
-        return long_side, min(self.canvas, long_side)
+    def long_side(self, drawn: float, size: tuple[int, int]) -> int:
+        """The image's own long side times the ratio, to whole pixels."""
+        return max(int(drawn * max(size) + 0.5), 1)
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(ratio_range={self.ratio_range}, canvas={self.canvas}, '

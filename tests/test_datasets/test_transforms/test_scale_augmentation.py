@@ -63,6 +63,7 @@ def test_ratios_are_of_the_images_own_size() -> None:
     assert transform.sides(0.5, (375, 500)) == (250, 250)
     assert transform.sides(0.75, (375, 500)) == (375, 375)
     assert transform.sides(1.5, (500, 333)) == (750, 384)
+    assert RatioAugmentation(canvas=8).sides(1.0, (20, 10)) == (20, 8)
     results = RatioAugmentation(ratio_range=(0.5, 0.5))(sample(375, 500))
     assert results['img'].shape == (250, 250, 3)
     assert inside(results['gt_seg_map']) == (31, 31, 0, 0)
@@ -89,6 +90,7 @@ def test_images_without_labels_pass() -> None:
         (ScaleAugmentation, dict(steps=(0.5, 1)), 'steps'),
         (ScaleAugmentation, dict(canvas=0), 'canvas'),
         (ScaleAugmentation, dict(divisor=0), 'divisor'),
+        (RatioAugmentation, dict(canvas=0), 'canvas'),
         (ScaleAugmentation, dict(pad_value=-1), 'pad_value'),
         (ScaleAugmentation, dict(seg_pad_value=None), 'seg_pad_value'),
         (RatioAugmentation, dict(ratio_range=(1.5, 0.5)), 'ratio_range'),

@@ -1,4 +1,8 @@
-"""Cityscapes, fine annotations; tests at full size, 2048x1024 (crops and augmentation are ours)."""
+"""Cityscapes, fine annotations; tests at full size, 2048x1024.
+
+Crops and augmentation are the toolbox's (the authors released no training code for Cityscapes).
+The label maps are made by ``tools/dataset_converters/cityscapes.py``.
+"""
 dataset_type = 'CityscapesDataset'
 data_root = 'data/cityscapes'
 crop_size = (512, 1024)
@@ -11,6 +15,7 @@ train_pipeline = [
     dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs')
 ]
 test_pipeline = [
@@ -37,7 +42,7 @@ tta_pipeline = [
         ])
 ]
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=2,
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),

@@ -1,7 +1,9 @@
-"""PASCAL VOC in one folder of labels: scale augmentation, 384x384 crops, tests on the canvas.
+"""PASCAL VOC as the authors trained and tested on it (spec section 4).
 
-``SegmentationClassAug`` holds VOC's and SBD's masks under one name each, as most copies of VOC12aug
-do. Test images are resized onto a canvas of multiples of 32 (``ResizeToCanvas``), around which the
+``SegmentationClassAug`` and the lists are made by ``tools/dataset_converters/voc_sbd.py``: 11,295
+training images of VOC and SBD, FCN's 736 validation images. Each image draws a scale of its own
+and is centred on a square of at most 384x384; the data preprocessor brings a batch to one size.
+Test images are resized onto a canvas of multiples of 32 (``ResizeToCanvas``), around which the
 network sees zeros: ``pad_value`` is the mean of the data preprocessor in BGR order.
 """
 dataset_type = 'PascalVOCDataset'
@@ -14,8 +16,7 @@ meta_keys = ('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'pad_shape', 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=(512, 512), ratio_range=(0.5, 1.5), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='ScaleAugmentation'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs')
 ]
@@ -42,15 +43,15 @@ tta_pipeline = [
         ])
 ]
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=20,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix=data_prefix,
-        ann_file='ImageSets/Segmentation/trainaug.txt',
+        ann_file='ImageSets/Segmentation/lrr_train.txt',
         pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=1,
@@ -61,7 +62,7 @@ val_dataloader = dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix=data_prefix,
-        ann_file='ImageSets/Segmentation/val.txt',
+        ann_file='ImageSets/Segmentation/seg11valid.txt',
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='LRRIoUMetric', iou_metrics=['mIoU'])

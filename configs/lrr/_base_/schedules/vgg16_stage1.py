@@ -4,3 +4,7 @@ param_scheduler = [dict(type='MultiStepLR', milestones=[50, 60], gamma=0.5, by_e
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=65, val_interval=5)
 log_processor = dict(by_epoch=True)
 default_hooks = dict(checkpoint=dict(by_epoch=True, interval=5), logger=dict(interval=50))
+custom_hooks = [
+    dict(type='ClassBasesHook', num_patches=10000, seed=0),
+    dict(type='ResetMomentumHook')
+]

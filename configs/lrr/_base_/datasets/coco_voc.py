@@ -1,0 +1,14 @@
+"""The authors' VOC training images and COCO's, tested on VOC (spec section 4).
+
+COCO's label maps and list are made by ``tools/dataset_converters/coco_to_voc.py``.
+"""
+_base_ = './pascal_voc.py'
+voc_train = {{_base_.train_dataloader.dataset}}
+coco_train = dict(
+    type='PascalVOCDataset',
+    data_root='data/coco',
+    data_prefix=dict(img_path='.', seg_map_path='SegmentationClassVOC'),
+    ann_file='ImageSets/Segmentation/voc20.txt',
+    pipeline={{_base_.train_pipeline}})
+train_dataloader = dict(
+    dataset=dict(_delete_=True, type='ConcatDataset', datasets=[voc_train, coco_train]))

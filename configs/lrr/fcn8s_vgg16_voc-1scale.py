@@ -1,0 +1,20 @@
+"""FCN-8s, VGG-16, PASCAL VOC without scale augmentation, from FCN-16s.
+
+Reproduces: the poster's FCN-8s: 62.7 % mIoU on VOC 2011 val.
+Command: ``python tools/train.py configs/lrr/fcn8s_vgg16_voc-1scale.py`` after
+``fcn16s_vgg16_voc-1scale.py``, whose last checkpoint ``load_from`` names; the new scores start at
+zero.
+Cost: see configs/lrr/README.md.
+"""
+_base_ = [
+    './_base_/models/fcn8s_vgg16.py', './_base_/datasets/pascal_voc_1scale.py',
+    './_base_/schedules/vgg16_stage2.py'
+]
+model = dict(
+    data_preprocessor=dict(size={{_base_.crop_size}}),
+    # The earlier stage's checkpoint brings all of the backbone.
+    backbone=dict(init_cfg=None),
+    decode_head=dict(in_channels=[256, 512, 4096], in_index=[0, 1, 3]))
+load_from = 'work_dirs/fcn16s_vgg16_voc-1scale/epoch_16.pth'
+# No class bases are needed.
+custom_hooks = [dict(type='ResetMomentumHook')]

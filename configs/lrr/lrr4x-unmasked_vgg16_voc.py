@@ -1,0 +1,23 @@
+"""LRR-4x, unmasked, without DE, VGG-16, PASCAL VOC.
+
+Reproduces: the poster's VOC column "unmasked": 67.1 (32x), 68.6 (16x), 69.3 (8x), 69.3 (4x), 71.9
+(ms), 73.2 (ms-crf) % mIoU on VOC 2011 val; its other table has 69.0 and 71.4 (ms) for the same
+network.
+Command: ``python tools/train.py configs/lrr/lrr4x-unmasked_vgg16_voc.py`` after stage 1
+(``lrr32x-unmasked_vgg16_voc.py``), whose last checkpoint ``load_from`` names; the new levels start
+at zero.
+Test: ``python tools/test.py configs/lrr/lrr4x-unmasked_vgg16_voc.py
+work_dirs/lrr4x-unmasked_vgg16_voc/epoch_16.pth`` gives every level, ``--aug-test`` ms, ``--aug-test
+--crf=deeplab_v2_vgg16`` ms-crf.
+Cost: see configs/lrr/README.md.
+"""
+_base_ = [
+    './_base_/models/lrr4x_vgg16.py', './_base_/datasets/pascal_voc.py',
+    './_base_/schedules/vgg16_stage2.py'
+]
+model = dict(
+    data_preprocessor=dict(size={{_base_.crop_size}}),
+    # Stage 1's checkpoint brings all of the backbone.
+    backbone=dict(init_cfg=None),
+    decode_head=dict(boundary_mask=None, dilation_erosion=None))
+load_from = 'work_dirs/lrr32x-unmasked_vgg16_voc/epoch_65.pth'

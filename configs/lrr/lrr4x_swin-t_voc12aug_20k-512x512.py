@@ -1,0 +1,16 @@
+"""LRR-4x, masked, with DE, Swin-T, PASCAL VOC 2012 (VOC12aug), the toolbox's recipe.
+
+Reproduces: nothing of the paper. To set beside the ResNets on the same images, crops and number of
+iterations; optimiser as the toolbox trains this backbone, rates of the head ours.
+Command: ``python tools/train.py configs/lrr/lrr4x_swin-t_voc12aug_20k-512x512.py`` on 4 GPUs
+(``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=16``.
+Test: ``python tools/test.py configs/lrr/lrr4x_swin-t_voc12aug_20k-512x512.py
+work_dirs/lrr4x_swin-t_voc12aug_20k-512x512/iter_20000.pth`` gives every level, ``--aug-test`` ms,
+``--aug-test --crf=deeplab_v2_resnet101`` ms-crf.
+Cost: see configs/lrr/README.md.
+"""
+_base_ = [
+    './_base_/models/lrr4x_swin-t.py', './_base_/datasets/pascal_voc12aug.py',
+    './_base_/default_runtime.py', './_base_/schedules/adamw_20k.py'
+]
+model = dict(data_preprocessor=dict(size={{_base_.crop_size}}))

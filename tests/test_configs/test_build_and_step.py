@@ -1,0 +1,125 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Every config builds, trains one step, and tests one image in one scale and in several."""
+
+import gc
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS, MODELS
+from test_configs.small_world import NAMES, cut_down, load, make
+
+#: One of each backbone, head, data set and schedule, narrowed.
+QUICK = [
+    'fcn8s_vgg16_voc-1scale',
+    'lrr32x_vgg16_voc_batch-scale',
+    'lrr4x_vgg16_coco-voc',
+    'lrr4x_vgg16_cityscapes',
+    'lrr4x_r101_voc',
+    'lrr4x_convnext-t_voc12aug_20k-512x512',
+    'lrr4x_swin-t_ade20k_80k-512x512',
+    'lrr4x_mit-b2_voc12aug_40k-512x512',
+    'lrr4x_r18_camvid_stage2',
+]
+
+
+@HOOKS.register_module()
+class KeepOutputs(Hook):
+    """Keeps the losses of a run's steps."""
+
+    def __init__(self) -> None:
+        self.losses: list[dict] = []
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
+        self.losses.append({name: value.item() for name, value in outputs.items()})
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp('world') / 'repository'
+    make(root)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _lean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave out what takes longest in a run of one step: writing the config and the environment
+    into the log. And free what a run has left."""
+    monkeypatch.setattr(Config, 'pretty_text', property(lambda config: ''))
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    yield
+    gc.collect()
+
+
+def expected_terms(cfg: Config) -> set[str]:
+    """Names of the losses that a config has to have."""
+    head = cfg.model.decode_head
+    if head.type == 'FCNSkipHead':
+        return {'decode.loss_ce'}
+    levels = ['4x', '8x', '16x', '32x'][-len(head.in_channels):]
+    terms = {f'decode.loss_ce_{level}' for level in levels}
+    if head.dilation_erosion is not None:
+        terms |= {'decode.loss_dilation_32x', 'decode.loss_erosion_32x'}
+    return terms
+
+
+def build_and_step(name: str, work_dir: Path, narrow: bool) -> None:
+    cfg = cut_down(load(name), work_dir, narrow)
+    cfg.custom_hooks.append(dict(type='KeepOutputs'))
+    runner = Runner.from_cfg(cfg)
+    before = {key: value.detach().clone() for key, value in runner.model.named_parameters()
+              if key.startswith('decode_head')}
+    runner.train()
+    steps = next(hook for hook in runner.hooks if isinstance(hook, KeepOutputs)).losses
+    # An epoch of VOC and COCO is two steps.
+    by_epoch = cfg.train_cfg.type == 'EpochBasedTrainLoop'
+    assert len(steps) == (len(runner.train_dataloader) if by_epoch else 1)
+    for losses in steps:
+        assert expected_terms(cfg) <= losses.keys()
+        assert all(math.isfinite(value) for value in losses.values()), losses
+        assert losses['loss'] > 0
+    # What starts at zero shows the smallest step. Finer levels are behind masks, which are closed
+    # as long as the coarser scores are zero.
+    parameters = dict(runner.model.named_parameters())
+    start = [key for key, value in before.items() if '32x' in key and not value.any()]
+    assert start and all(parameters[key].any() for key in start)
+    del before, parameters
+
+    metrics = runner.test()
+    assert 0 <= metrics['mIoU'] <= 100
+    if cfg.model.test_cfg.get('level_outputs'):
+        levels = ['4x', '8x', '16x', '32x'][-len(cfg.model.decode_head.in_channels):]
+        assert {f'mIoU_{level}' for level in levels} <= metrics.keys()
+    else:
+        assert cfg.model.decode_head.type == 'FCNSkipHead'
+
+    loader = cfg.test_dataloader
+    loader.dataset.pipeline = cfg.tta_pipeline
+    batch = next(iter(Runner.build_dataloader(loader)))
+    assert len(batch['inputs']) == 3
+    several = MODELS.build({**cfg.tta_model, 'module': runner.model})
+    with torch.no_grad():
+        (result, ) = several.test_step(batch)
+    assert result.pred_sem_seg.shape == result.gt_sem_seg.shape == result.ori_shape
+    assert MODELS.build(cfg.crf).state_dict() == {}
+
+
+@pytest.mark.parametrize('name', QUICK)
+def test_kinds_of_configs(name: str, world: Path, tmp_path: Path,
+                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world)
+    build_and_step(name, tmp_path, narrow=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', NAMES)
+def test_every_config(name: str, world: Path, tmp_path: Path,
+                      monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world)
+    build_and_step(name, tmp_path, narrow=False)

@@ -184,14 +184,17 @@ def _packing(features: Tensor, slowest_first: Sequence[int]) -> tuple[list[int],
     return worth, constant, cells
 
 
-def embed(features: Tensor, slowest_first: Sequence[int]) -> Embedding:
+def embed(features: Tensor, slowest_first: Sequence[int], num_empty: int = 0) -> Embedding:
     """Place points in the permutohedral lattice.
 
     Args:
-        features: ``(D, N)`` float32, the points in units of the Gaussian's standard deviation.
+        features: ``(D, N + num_empty)`` float32, the points in units of the Gaussian's standard
+            deviation.
         slowest_first: All features' indices, the one that changes slowest from point to point
             first. Vertices are numbered in this order; where neighbouring points have
             neighbouring vertices, the memory is read in order, which only matters for the speed.
+        num_empty: Number of points at the end that have no value. They are none of the N points,
+            but their vertices are in use and pass values on.
 
     Returns:
         The vertices in use, and each point's vertices and weights.
@@ -201,7 +204,7 @@ def embed(features: Tensor, slowest_first: Sequence[int]) -> Embedding:
             float32, or they span more lattice cells than a 64-bit key can tell apart.
     """
     dims, num_points = features.shape
-    num_pairs = num_points * (dims + 1)
+    num_pairs, num_filled = num_points * (dims + 1), num_points - num_empty
     device = features.device
     worth, constant, cells = _packing(features, slowest_first)
     # Half the digits are sorted in half the time.
@@ -217,6 +220,7 @@ def embed(features: Tensor, slowest_first: Sequence[int]) -> Embedding:
         keys[points, 0] = corner
         keys[points, 1:] = (corner - moves[:dims].cumsum(0)).t()
         weights[points] = block_weights.t()
+    weights[num_filled:] = 0
     keys, pairs = torch.sort(keys.view(-1), stable=True)
 
     first = torch.ones_like(keys, dtype=torch.bool)
@@ -235,12 +239,14 @@ def embed(features: Tensor, slowest_first: Sequence[int]) -> Embedding:
     return Embedding(
         keys=keys,
         worth=tuple(worth),
-        splat_points=pairs.div_(dims + 1, rounding_mode='floor').to(torch.int32),
+        splat_points=pairs.div_(dims + 1, rounding_mode='floor')
+        .clamp_(max=num_filled - 1)
+        .to(torch.int32),
         splat_weights=splat_weights,
         splat_offsets=offsets,
         splat_bounds=tuple(zip(bounds[:-1], bounds[1:], strict=True)),
-        slice_vertices=slice_vertices,
-        slice_weights=weights,
+        slice_vertices=slice_vertices[:num_filled],
+        slice_weights=weights[:num_filled],
     )
 
 

@@ -197,11 +197,20 @@ class DenseCRF(nn.Module):
         # The bilateral kernel first: placing its points takes most memory.
         if self.bilateral_weight:
             xy, rgb = self.bilateral_std_xy, self.bilateral_std_rgb
-            features = torch.cat((places / xy, image.view(-1, 3).t() / rgb))
-            placed = _place(features, (1, 0, 2, 3, 4), bilateral_std_xy=xy, bilateral_std_rgb=rgb)
+            # The densecrf code takes four points at a time. It fills the last four up with points
+            # at the origin of places and colours, and their vertices stay in its lattice.
+            num_points = height * width
+            features = torch.zeros(5, num_points + -num_points % 4, device=image.device)
+            features[:2, :num_points] = places / xy
+            features[2:, :num_points] = image.view(-1, 3).t()
+            features[2:] /= rgb
+            placed = _place(
+                features, (1, 0, 2, 3, 4), -num_points % 4,
+                bilateral_std_xy=xy, bilateral_std_rgb=rgb)
             embeddings.append((placed, self.bilateral_weight))
         if self.pos_weight:
-            placed = _place(places / self.pos_std, (1, 0), pos_std=self.pos_std)
+            # Here the first pixel is at the origin.
+            placed = _place(places / self.pos_std, (1, 0), 0, pos_std=self.pos_std)
             embeddings.append((placed, self.pos_weight))
         return embeddings
 
@@ -254,11 +263,11 @@ class DenseCRF(nn.Module):
 
 
 def _place(
-    features: Tensor, slowest_first: tuple[int, ...], **deviations: float
+    features: Tensor, slowest_first: tuple[int, ...], num_empty: int, **deviations: float
 ) -> Embedding:
     """Place points in the lattice; an error names the deviations that the features come from."""
     try:
-        return embed(features, slowest_first)
+        return embed(features, slowest_first, num_empty)
     except ValueError as error:
         names = ', '.join(f'{name}={value:g}' for name, value in deviations.items())
         raise ValueError(f'{names} does not suit this image: {error}') from error

@@ -97,11 +97,11 @@ def make_report(
     """Test checkpoints in every way of the poster's table and write it.
 
     A single pass gives the levels' rows; multi-scale and multi-scale with the CRF are a run each.
-    In ``out`` appear, and are rewritten after every run: ``report.md``, ``report.csv`` and
-    ``report.json``, and for each model ``trimap_<model>.csv`` and ``trimap_<model>.png`` (mean IoU
-    against the width of the band, one line a row). ``runs.json`` keeps what was measured; a run of
-    the same config, checkpoint and options is not repeated, so an interrupted report goes on
-    where it was. It does not notice changes in the images or labels.
+    In ``out`` appear ``report.md``, ``report.csv`` and ``report.json``, rewritten after every run,
+    and for each model ``trimap_<model>.csv`` and ``trimap_<model>.png`` (mean IoU against the width
+    of the band, one line a row). ``runs.json`` keeps what was measured; a run of the same config,
+    checkpoint and options is not repeated, so an interrupted report goes on where it was. It does
+    not notice changes in the images or labels.
 
     Args:
         pairs: Config files and checkpoint files; each pair becomes a group of columns.
@@ -131,6 +131,7 @@ def make_report(
     models = _models(pairs, crf_preset, cfg_options)
     runs = _read_runs(out / 'runs.json')
     results: dict[str, dict[str, TestResult]] = {model.name: {} for model in models}
+    rows: dict[str, dict[str, Row]] = {model.name: {} for model in models}
     for model in models:
         for kind in ('single', MULTI_SCALE, MULTI_SCALE_CRF):
             cfg = configure_test(
@@ -144,8 +145,9 @@ def make_report(
                 runs[key] = _plain(run_test(cfg, model.checkpoint))
                 _write(out / 'runs.json', _json(runs))
             results[model.name][kind] = TestResult(**runs[key])
-            rows = {name: _rows(kinds, options['widths']) for name, kinds in results.items()}
-            _write_report(out, models, rows, results, options)
+            rows[model.name] = _rows(results[model.name], options['widths'])
+            _write_tables(out, models, rows, results, options)
+        _write_curves(out, model.name, rows[model.name])
     return rows
 
 
@@ -188,8 +190,9 @@ def _set_up(cfg: Config, options: dict, out: Path) -> None:
 
 
 def _fingerprint(cfg: Config, sha256: str) -> str:
-    """Identify a run: its config without the places where it writes, its weights, this version."""
-    settings = {name: value for name, value in cfg.to_dict().items() if name != 'work_dir'}
+    """Identify a run: what of its config testing reads, its weights, this version."""
+    parts = ('model', 'test_dataloader', 'test_evaluator', 'test_cfg')
+    settings = {name: value for name, value in cfg.to_dict().items() if name in parts}
     text = json.dumps([settings, sha256, __version__], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -291,7 +294,7 @@ def _notes(models: Sequence[Model], results: dict[str, dict[str, TestResult]],
     return notes
 
 
-def _write_report(out: Path, models: Sequence[Model], rows: dict[str, dict[str, Row]],
+def _write_tables(out: Path, models: Sequence[Model], rows: dict[str, dict[str, Row]],
                   results: dict[str, dict[str, TestResult]], options: dict) -> None:
     table = _table(rows, options['widths'])
     notes = _notes(models, results, options)
@@ -321,16 +324,17 @@ def _write_report(out: Path, models: Sequence[Model], rows: dict[str, dict[str, 
             for model in models
         },
     }))
-    for name, model in rows.items():
-        if model:
-            curves = {
-                row: {width: math.nan if score is None else score
-                      for width, score in model[row].trimap.items()}
-                for row in sorted(model, key=_row_order)
-            }
-            place = out / f'trimap_{re.sub(r"[^A-Za-z0-9._-]+", "_", name)}'
-            write_trimap_csv(place.with_name(f'{place.name}.csv'), curves)
-            plot_trimap_curves(place.with_name(f'{place.name}.png'), curves, name)
+
+
+def _write_curves(out: Path, name: str, rows: dict[str, Row]) -> None:
+    curves = {
+        row: {width: math.nan if score is None else score
+              for width, score in rows[row].trimap.items()}
+        for row in sorted(rows, key=_row_order)
+    }
+    file_name = 'trimap_' + re.sub(r'[^A-Za-z0-9._-]+', '_', name)
+    write_trimap_csv(out / f'{file_name}.csv', curves)
+    plot_trimap_curves(out / f'{file_name}.png', curves, name)
 
 
 def _json(content: object) -> str:

@@ -68,8 +68,8 @@ def make(root: Path) -> None:
     for split, names in (('training', train), ('validation', val)):
         for name in names:
             # 0 stands for unlabelled there.
-            _pair(ade / 'images' / split / f'{name}.jpg', ade / 'annotations' / split / f'{name}.png',
-                  (72, 96), [0, 1, 150])
+            _pair(ade / 'images' / split / f'{name}.jpg',
+                  ade / 'annotations' / split / f'{name}.png', (72, 96), [0, 1, 150])
     for folder, classes in ((root.parent / 'shared' / 'data' / 'camvid', [0, 3, 10, 255]),
                             (root / 'work_dirs' / 'demo' / 'shapes', [0, 1, 6, 255])):
         for name in train + val:

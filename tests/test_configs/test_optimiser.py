@@ -1,0 +1,155 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Rates of the authors' recipe, parameter by parameter (spec section 4)."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from test_configs.small_world import NAMES, cut_down, load
+
+VGG = [name for name in NAMES if '_vgg16_' in name]
+
+#: The spec's multipliers of the coefficients' filters.
+COEFFICIENTS = {'32x': 0.1, '16x': 0.05, '8x': 0.0125, '4x': 0.1 / 512}
+
+
+def build(name: str, tmp_path: Path) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    cfg = cut_down(load(name), tmp_path, narrow=True)
+    # Only names, shapes and groups matter here.
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    return model, build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+
+
+def settings(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict]:
+    """Each parameter's group, by the parameter's name."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = {}
+    for group in optimizer.param_groups:
+        for parameter in group['params']:
+            assert names[id(parameter)] not in found
+            found[names[id(parameter)]] = group
+    assert found.keys() == set(names.values())
+    return found
+
+
+def multiplier(name: str) -> float:
+    """What the spec says of a parameter; FCN's filters are ours."""
+    if re.search(r'\.bias(\.\d+x)?$', name):
+        return 2
+    level = re.search(r'\.coefficients\.(\d+x)\.weight$', name)
+    if level:
+        return COEFFICIENTS[level[1]]
+    if re.search(r'decode_head\.scores\.\d+x\.weight$', name):
+        return 0.1
+    assert name.startswith('backbone.') or re.search(r'upsamples\.\d+x\.weight$', name), name
+    return 1
+
+
+@pytest.mark.parametrize('name', VGG)
+def test_every_group_of_vgg(name: str, tmp_path: Path) -> None:
+    first = re.match(r'(lrr32x|fcn32s)', name)
+    base = 1e-3 if first else 1e-3 / 16
+    model, optimizer = build(name, tmp_path)
+    for parameter, group in settings(model, optimizer).items():
+        assert group['lr'] == pytest.approx(base * multiplier(parameter), rel=1e-12), parameter
+        assert group['momentum'] == 0.9 and group['weight_decay'] == 5e-4
+        assert not group['nesterov'] and group['dampening'] == 0
+    assert type(optimizer) is torch.optim.SGD
+
+
+def test_the_whole_network_value_by_value(tmp_path: Path) -> None:
+    found = settings(*build('lrr4x_vgg16_voc', tmp_path))
+    rates = {name: group['lr'] for name, group in found.items()
+             if name.startswith('decode_head')}
+    assert rates == pytest.approx({
+        'decode_head.coefficients.32x.weight': 6.25e-6,
+        'decode_head.coefficients.32x.bias': 1.25e-4,
+        'decode_head.coefficients.16x.weight': 3.125e-6,
+        'decode_head.coefficients.16x.bias': 1.25e-4,
+        'decode_head.coefficients.8x.weight': 7.8125e-7,
+        'decode_head.coefficients.8x.bias': 1.25e-4,
+        'decode_head.coefficients.4x.weight': 1.220703125e-8,
+        'decode_head.coefficients.4x.bias': 1.25e-4,
+        'decode_head.dilation.coefficients.32x.weight': 6.25e-6,
+        'decode_head.dilation.coefficients.32x.bias': 1.25e-4,
+        'decode_head.dilation.bias.32x': 1.25e-4,
+        'decode_head.erosion.coefficients.32x.weight': 6.25e-6,
+        'decode_head.erosion.coefficients.32x.bias': 1.25e-4,
+        'decode_head.erosion.bias.32x': 1.25e-4,
+    }, rel=1e-12)
+    # 13 convolutions and two fully connected layers, a filter and a bias each; bases are none.
+    assert len(found) == 30 + len(rates)
+    assert not any('bases' in name for name in found)
+
+
+def test_rates_over_the_epochs_of_stage_1() -> None:
+    cfg = load('lrr32x_vgg16_voc')
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    (scheduler, ) = cfg.param_scheduler
+    scheduler = PARAM_SCHEDULERS.build({**scheduler, 'optimizer': optimizer})
+    rates = []
+    for _ in range(cfg.train_cfg.max_epochs):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([1e-3] * 50 + [5e-4] * 10 + [2.5e-4] * 5, rel=1e-12)
+
+
+def test_stage_2_is_16_epochs_at_one_rate() -> None:
+    cfg = load('lrr4x_vgg16_voc')
+    assert cfg.param_scheduler == [] and cfg.train_cfg.max_epochs == 16
+    assert cfg.optim_wrapper.optimizer.lr == 6.25e-5
+
+
+@pytest.mark.parametrize('name', ['lrr32x_vgg16_voc', 'lrr4x_vgg16_voc'])
+def test_batches_and_momentum(name: str) -> None:
+    cfg = load(name)
+    assert cfg.train_dataloader.batch_size == 20
+    assert [hook.type for hook in cfg.custom_hooks] == ['ClassBasesHook', 'ResetMomentumHook']
+
+
+def sample(labels: torch.Tensor) -> SegDataSample:
+    """A training sample; the preprocessor changes samples, hence the copy."""
+    return SegDataSample(gt_sem_seg=PixelData(data=labels.clone()))
+
+
+def test_accumulated_gradients_make_the_same_step(tmp_path: Path) -> None:
+    """Batches of 2, two to a step, do what a batch of 4 does: each image weighs the same."""
+    cfg = cut_down(load('lrr4x_vgg16_voc'), tmp_path, narrow=True)
+    model = MODELS.build(cfg.model).double()
+    model.backbone.dropout.p = 0
+    torch.nn.init.normal_(model.decode_head.coefficients['32x'].weight, std=1e-3)
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    model.data_preprocessor.size = (32, 32)
+    inputs = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    labels = torch.randint(0, 21, (4, 1, 32, 32))
+    labels[:2, :, 20:] = 255
+
+    def train(batch: int) -> dict[str, torch.Tensor]:
+        model.load_state_dict(start)
+        cfg.optim_wrapper.accumulative_counts = 4 // batch
+        wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+        wrapper.initialize_count_status(model, 0, 4 // batch)
+        for first in range(0, 4, batch):
+            samples = [sample(labels[i]) for i in range(first, first + batch)]
+            data = dict(inputs=list(inputs[first:first + batch]), data_samples=samples)
+            data = model.data_preprocessor(data, True)
+            with wrapper.optim_context(model):
+                losses = model.loss(data['inputs'].double(), data['data_samples'])
+                loss, _ = model.parse_losses(losses)
+            wrapper.update_params(loss)
+        return {name: value.clone() for name, value in model.state_dict().items()}
+
+    whole, halves = train(4), train(2)
+    changed = [name for name in whole if not torch.equal(whole[name], start[name])]
+    assert 'backbone.fc6.conv.weight' in changed and len(changed) > 30
+    for name in changed:
+        torch.testing.assert_close(
+            halves[name] - start[name], whole[name] - start[name], rtol=1e-6, atol=1e-14)

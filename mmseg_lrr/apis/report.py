@@ -21,7 +21,7 @@ from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_csv
 from mmseg_lrr.version import __version__
 
-from .testing import DEFAULT_CRF_PRESET, TestResult, configure_test, crf_config, run_test
+from .testing import TestResult, configure_test, crf_config, default_crf, run_test
 
 #: Rows below the levels'.
 MULTI_SCALE, MULTI_SCALE_CRF = 'ms', 'ms-crf'
@@ -167,8 +167,7 @@ def _models(pairs: Sequence[tuple[str, str]], crf_preset: str | None,
         if cfg_options:
             cfg.merge_from_dict(copy.deepcopy(cfg_options))
         digest = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
-        own = cfg.get('tta_model', {}).get('crf')
-        used = crf or (own.to_dict() if own else crf_config(DEFAULT_CRF_PRESET))
+        used = crf or default_crf(cfg)
         models.append(Model(name, cfg, str(checkpoint), digest, used))
     return models
 
@@ -180,7 +179,7 @@ def _set_up(cfg: Config, options: dict, out: Path) -> None:
         type='LRRIoUMetric', iou_metrics=['mIoU'], absent_classes=options['absent'],
         ignore_index=evaluator.get('ignore_index', 255),
         trimap=dict(widths=list(options['widths'])))
-    if cfg.model.get('type') == 'LRREncoderDecoder':
+    if cfg.model.type == 'LRREncoderDecoder' and cfg.model.decode_head.type == 'LRRHead':
         cfg.model.test_cfg = ConfigDict(**{**cfg.model.get('test_cfg', {}), 'level_outputs': True})
     if options['limit'] is not None:
         cfg.test_dataloader.dataset.indices = options['limit']

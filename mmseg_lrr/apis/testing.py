@@ -44,6 +44,12 @@ def crf_config(preset: str = DEFAULT_CRF_PRESET) -> dict[str, str]:
     return dict(type='DenseCRF', preset=checks.one_of('CRF preset', preset, PRESETS))
 
 
+def default_crf(cfg: Config) -> dict:
+    """Config of the CRF that a config names: its ``tta_model``'s, its ``crf``, or the default."""
+    own = cfg.get('tta_model', {}).get('crf') or cfg.get('crf')
+    return own.to_dict() if own else crf_config()
+
+
 def configure_test(cfg: Config, *, tta: bool = False, crf: dict | None = None) -> Config:
     """A copy of a config set to test in one of the ways of the poster's table.
 

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mmseg
+from mmengine.config import Config
 
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 
-from .testing import DEFAULT_CRF_PRESET, crf_config
+from .testing import DEFAULT_CRF_PRESET, crf_config, default_crf
 
 _TEST_HELP = f"""
 options of mmseg-lrr:
@@ -28,7 +29,8 @@ options of mmseg-lrr:
                         model.test_cfg.crf.preset=PRESET (with --aug-test tta_model.crf...), to
                         which other settings can be added. PRESET is one of
                         {', '.join(PRESETS)};
-                        default: {DEFAULT_CRF_PRESET}
+                        default: crf of the config's tta_model, or of the config, else
+                        {DEFAULT_CRF_PRESET}
 """
 
 
@@ -58,6 +60,14 @@ def find_script(name: str, package: Path | None = None) -> Path:
     )
 
 
+def _own_crf(argv: Sequence[str]) -> dict:
+    """The CRF that the config on the command line names, else the default."""
+    config = next((argument for argument in argv if argument.endswith('.py')), None)
+    if config is None or not Path(config).is_file():
+        return crf_config()  # The toolbox's script says what is missing.
+    return default_crf(Config.fromfile(config))
+
+
 def translate(argv: Sequence[str]) -> list[str]:
     """Turn a command line of ``tools/test.py`` into one that the toolbox's script understands.
 
@@ -79,7 +89,7 @@ def translate(argv: Sequence[str]) -> list[str]:
         name, _, value = argument.partition('=')
         if name == '--crf':
             # "--crf=" is a mistake, not the default.
-            crf = crf_config(value) if '=' in argument else crf_config()
+            crf = crf_config(value) if '=' in argument else _own_crf(argv)
         else:
             arguments.append('--tta' if argument == '--aug-test' else argument)
     if crf is not None:

@@ -190,8 +190,11 @@ def _predict(cfg: Config, checkpoint: str, num_images: int, tta: bool, device: s
         (sample, ) = model.test_step(pseudo_collate([dataset[index]]))
         path = folder / f'{index}.npy'
         np.save(path, sample.seg_logits.data.float().exp().half().cpu().numpy())
-        del sample.seg_logits
-        images.append(_Image(sample, path))
+        # Neither the scores nor the levels' predictions.
+        kept = SegDataSample(metainfo=sample.metainfo)
+        if 'gt_sem_seg' in sample:
+            kept.gt_sem_seg = sample.gt_sem_seg
+        images.append(_Image(kept, path))
     return len(dataset.metainfo['classes']), images
 
 

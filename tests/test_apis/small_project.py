@@ -25,7 +25,7 @@ def config(folder: Path, model: dict | None = None) -> Config:
     return Config(dict(
         custom_imports=dict(imports=['mmseg_lrr'], allow_failed_imports=False),
         default_scope='mmseg',
-        model=model or lrr_config(),
+        model=model or lrr_config(test_cfg=dict(level_outputs=True)),
         test_pipeline=single_pipeline(file=True),
         tta_model=dict(type='LRRTTAModel', fusion='max'),
         tta_pipeline=tta_pipeline(file=True),

@@ -83,7 +83,8 @@ def test_no_crf_means_none(cfg: Config) -> None:
     assert 'crf' not in tested and 'crf' not in tested.module.test_cfg
     tested = configure_test(cfg, tta=True, crf=CRF).model
     assert tested.crf == CRF and 'crf' not in tested.module.test_cfg
-    assert configure_test(cfg, crf=CRF).model.test_cfg == dict(mode='whole', crf=CRF)
+    assert configure_test(cfg, crf=CRF).model.test_cfg == dict(
+        mode='whole', level_outputs=True, crf=CRF)
 
 
 # ---------------------------------------------------------------------- the command line

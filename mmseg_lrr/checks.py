@@ -11,7 +11,7 @@ from typing import Any
 
 
 def integer(name: str, value: Any, minimum: int | None = None) -> int:
-    """Return ``value`` as an int; raise TypeError/ValueError unless it is one and >= ``minimum``."""
+    """Return ``value`` as an int; raise unless it is one and >= ``minimum``."""
     accepted = 'an integer' + ('' if minimum is None else f' >= {minimum}')
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f'{name} must be {accepted}, got {value!r}')

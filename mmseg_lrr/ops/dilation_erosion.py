@@ -157,12 +157,20 @@ def dilation_erosion_targets(
         stride 1 and else the number of sampled rows and columns.
 
     Raises:
-        ValueError: if ``labels`` is not (N, H, W), or radius, footprint or stride is not valid.
+        TypeError: if ``labels`` are not integers.
+        ValueError: if ``labels`` is not (N, H, W) or holds other values, or radius, footprint or
+            stride is not valid.
     """
     if labels.dim() != 3:
         raise ValueError(f'labels must be (N, H, W), got shape {tuple(labels.shape)}')
     if stride < 1:
         raise ValueError(f'stride must be >= 1, got {stride}')
+    if labels.is_floating_point() or labels.is_complex():
+        raise TypeError(f'labels must be integers, got {labels.dtype}')
+    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= num_classes))
+    if wrong.any():
+        raise ValueError(f'labels must be 0 .. {num_classes - 1} or {ignore_index}, got '
+                         f'{labels[wrong].unique().tolist()}')
     half_widths = row_half_widths(radius, footprint)
     limit = max(half_widths) + 1
     labels = labels.masked_fill(labels == ignore_index, 0).to(torch.int16)

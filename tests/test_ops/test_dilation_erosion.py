@@ -298,3 +298,16 @@ def test_real_labels_with_an_octagon(shared_data) -> None:
                                                   cv2.erode(mask, kernel)), strict=True):
                 np.testing.assert_array_equal(actual[0, c].numpy() > 0,
                                               references.subsample(expected[None], 8)[0] > 0)
+
+
+@pytest.mark.parametrize('value', [3, -1, 254])
+def test_labels_that_are_no_class_are_named(value):
+    labels = torch.zeros(2, 4, 4, dtype=torch.int64)
+    labels[0, 1, 2] = value
+    with pytest.raises(ValueError, match=rf'labels must be 0 .. 2 or 255, got \[{value}\]'):
+        dilation_erosion_targets(labels, 3, radius=2)
+
+
+def test_labels_that_are_no_integers_are_refused():
+    with pytest.raises(TypeError, match='labels must be integers, got torch.float32'):
+        dilation_erosion_targets(torch.zeros(1, 4, 4), 3, radius=2)

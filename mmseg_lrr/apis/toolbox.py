@@ -27,7 +27,8 @@ options of mmseg-lrr:
   --crf[=PRESET]        refine the result by a fully connected CRF; with --aug-test, the fused
                         result. The same as --cfg-options model.test_cfg.crf.type=DenseCRF
                         model.test_cfg.crf.preset=PRESET (with --aug-test tta_model.crf...), to
-                        which other settings can be added. PRESET is one of
+                        which other settings can be added; those that the config spells out
+                        there stay. PRESET is one of
                         {', '.join(PRESETS)};
                         default: crf of the config's tta_model, or of the config, else
                         {DEFAULT_CRF_PRESET}
@@ -68,6 +69,12 @@ def _own_crf(argv: Sequence[str]) -> dict:
     return default_crf(Config.fromfile(config))
 
 
+def _abbreviates(argument: str, option: str) -> bool:
+    """Whether argparse takes an argument for an option: it understands ``--cfg=...`` too."""
+    name = argument.partition('=')[0]
+    return len(name) > 2 and option.startswith(name)
+
+
 def translate(argv: Sequence[str]) -> list[str]:
     """Turn a command line of ``tools/test.py`` into one that the toolbox's script understands.
 
@@ -75,8 +82,8 @@ def translate(argv: Sequence[str]) -> list[str]:
         argv: Arguments as given by the user, without the program's name.
 
     Returns:
-        Arguments for the toolbox's ``test.py``, in the same order. What ``--crf`` sets comes last,
-        as one more ``--cfg-options``, which adds to those of the user.
+        Arguments for the toolbox's ``test.py``, in the same order. What ``--crf`` sets comes as one
+        more ``--cfg-options``, before those of the user, which add to it and have the last word.
 
     Raises:
         ValueError: ``--crf`` names no preset that there is; the message lists them.
@@ -93,12 +100,16 @@ def translate(argv: Sequence[str]) -> list[str]:
         else:
             arguments.append('--tta' if argument == '--aug-test' else argument)
     if crf is not None:
-        # argparse understands "--tt" too.
-        tta = any(len(name) > 2 and '--tta'.startswith(name) for name in arguments)
+        tta = any(_abbreviates(argument, '--tta') for argument in arguments)
         place = 'tta_model.crf' if tta else 'model.test_cfg.crf'
         # The loop refuses a segmentor that would ignore the CRF.
-        arguments += ['--cfg-options', 'test_cfg.type=LRRTestLoop']
-        arguments += [f'{place}.{option}={value}' for option, value in crf.items()]
+        options = ['--cfg-options', 'test_cfg.type=LRRTestLoop']
+        options += [f'{place}.{option}={value}' for option, value in crf.items()]
+        # The parser adds up what several --cfg-options say; of one setting the last counts.
+        users = (number for number, argument in enumerate(arguments)
+                 if _abbreviates(argument, '--cfg-options'))
+        first = next(users, len(arguments))
+        arguments[first:first] = options
     return [*arguments, *argv[end:]]
 
 

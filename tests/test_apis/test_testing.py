@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mmseg_lrr.apis import toolbox
-from mmseg_lrr.apis.testing import configure_test, crf_config, evaluate, run_test
+from mmseg_lrr.apis.testing import configure_test, crf_config, default_crf, evaluate, run_test
 
 from ..small_segmentors import build, predict, single_pipeline, tta_pipeline
 from .small_project import make_project
@@ -114,12 +114,30 @@ def test_crf_becomes_config_options(words: list, place: str, crf: str, preset: s
         assert options(arguments) == expected
 
 
-def test_crf_is_merged_into_the_users_options() -> None:
-    found = options(['c.py', 'p.pth', '--crf', '--cfg-options', 'a=1', 'b=[2,3]', '--out', 'o',
-                     '--cfg-options', 'model.test_cfg.crf.iterations=5'])
+@pytest.mark.parametrize('name', ['--cfg-options', '--cfg'])
+def test_crf_is_merged_into_the_users_options_which_have_the_last_word(name: str) -> None:
+    crf = 'model.test_cfg.crf'
+    found = options(['c.py', 'p.pth', name, 'a=1', f'{crf}.preset=deeplab_v1', '--out', 'o',
+                     '--crf', f'{name}=b=[2,3]', name, f'{crf}.iterations=5'])
     assert found == {
-        'a': 1, 'b': [2, 3], 'model.test_cfg.crf.iterations': 5, 'test_cfg.type': 'LRRTestLoop',
-        'model.test_cfg.crf.type': 'DenseCRF', 'model.test_cfg.crf.preset': 'deeplab_v2_vgg16'}
+        'a': 1, 'b': [2, 3], 'test_cfg.type': 'LRRTestLoop', f'{crf}.type': 'DenseCRF',
+        f'{crf}.preset': 'deeplab_v1', f'{crf}.iterations': 5}
+
+
+@pytest.mark.parametrize('own', ['tta_model.crf', 'crf'])
+def test_crf_alone_is_the_configs_own(cfg: Config, tmp_path: Path, own: str) -> None:
+    cfg.merge_from_dict({own: dict(type='DenseCRF', preset='deeplab_v1', iterations=3)})
+    cfg.dump(tmp_path / 'own.py')
+    path, place = str(tmp_path / 'own.py'), 'model.test_cfg.crf'
+    found = options([path, 'p.pth', '--crf'])
+    assert found == {
+        'test_cfg.type': 'LRRTestLoop', f'{place}.type': 'DenseCRF',
+        f'{place}.preset': 'deeplab_v1', f'{place}.iterations': 3}
+    found = options([path, 'p.pth', '--crf=kraehenbuehl', '--cfg-options', f'{place}.iterations=4'])
+    assert found == {
+        'test_cfg.type': 'LRRTestLoop', f'{place}.type': 'DenseCRF',
+        f'{place}.preset': 'kraehenbuehl', f'{place}.iterations': 4}
+    assert default_crf(cfg) == dict(type='DenseCRF', preset='deeplab_v1', iterations=3)
 
 
 def test_without_crf_nothing_is_added() -> None:

@@ -16,10 +16,11 @@ REPO_ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Use the cores this process may run on, unless the environment names a number of threads."""
+    """Share the cores between the test processes, unless the environment says how many threads."""
     if 'OMP_NUM_THREADS' not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-        torch.set_num_threads(cores or 1)
+        processes = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
+        torch.set_num_threads(max((cores or 1) // processes, 1))
 
 
 @pytest.fixture(autouse=True)

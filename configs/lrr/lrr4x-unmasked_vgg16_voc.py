@@ -8,7 +8,7 @@ Command: ``python tools/train.py configs/lrr/lrr4x-unmasked_vgg16_voc.py`` after
 at zero.
 Test: ``python tools/test.py configs/lrr/lrr4x-unmasked_vgg16_voc.py
 work_dirs/lrr4x-unmasked_vgg16_voc/epoch_16.pth`` gives every level, ``--aug-test`` ms, ``--aug-test
---crf=deeplab_v2_vgg16`` ms-crf.
+--crf`` ms-crf.
 Cost: see configs/lrr/README.md.
 """
 _base_ = [

@@ -6,7 +6,7 @@ Command: ``python tools/train.py configs/lrr/lrr4x_convnext-t_voc12aug_40k-512x5
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=16``.
 Test: ``python tools/test.py configs/lrr/lrr4x_convnext-t_voc12aug_40k-512x512.py
 work_dirs/lrr4x_convnext-t_voc12aug_40k-512x512/iter_40000.pth`` gives every level, ``--aug-test``
-ms, ``--aug-test --crf=deeplab_v2_resnet101`` ms-crf.
+ms, ``--aug-test --crf`` ms-crf.
 Cost: see configs/lrr/README.md.
 """
 _base_ = [

@@ -5,7 +5,7 @@ Reproduces: the poster's ResNet column: 76.7 (32x), 78.0 (16x), 78.3 (8x), 78.4 
 Command: ``python tools/train.py configs/lrr/lrr4x_r101_coco-voc.py``.
 Test: ``python tools/test.py configs/lrr/lrr4x_r101_coco-voc.py
 work_dirs/lrr4x_r101_coco-voc/iter_80000.pth`` gives every level, ``--aug-test`` ms, ``--aug-test
---crf=deeplab_v2_resnet101`` ms-crf.
+--crf`` ms-crf.
 Cost: see configs/lrr/README.md.
 """
 _base_ = [

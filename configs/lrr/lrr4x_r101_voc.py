@@ -4,7 +4,7 @@ Reproduces: the poster's ResNet network on VOC alone. (The poster's ResNet colum
 and COCO: ``lrr4x_r101_coco-voc.py``. No ResNet code is released, so schedule and rates are ours.)
 Command: ``python tools/train.py configs/lrr/lrr4x_r101_voc.py``.
 Test: ``python tools/test.py configs/lrr/lrr4x_r101_voc.py work_dirs/lrr4x_r101_voc/iter_20000.pth``
-gives every level, ``--aug-test`` ms, ``--aug-test --crf=deeplab_v2_resnet101`` ms-crf.
+gives every level, ``--aug-test`` ms, ``--aug-test --crf`` ms-crf.
 Cost: see configs/lrr/README.md.
 """
 _base_ = [

@@ -7,7 +7,7 @@ Command: ``python tools/train.py configs/lrr/lrr4x_vgg16_cityscapes-coarse.py`` 
 start at zero.
 Test: ``python tools/test.py configs/lrr/lrr4x_vgg16_cityscapes-coarse.py
 work_dirs/lrr4x_vgg16_cityscapes-coarse/epoch_3.pth`` gives every level, ``--aug-test`` ms,
-``--aug-test --crf=deeplab_v2_vgg16`` ms-crf.
+``--aug-test --crf`` ms-crf.
 Cost: see configs/lrr/README.md.
 """
 _base_ = [

@@ -5,7 +5,7 @@ Reproduces: the poster's VOC column "masked+DE": 68.8 (32x), 70.0 (16x), 70.9 (8
 Command: ``python tools/train.py configs/lrr/lrr4x_vgg16_voc.py`` after stage 1
 (``lrr32x_vgg16_voc.py``), whose last checkpoint ``load_from`` names; the new levels start at zero.
 Test: ``python tools/test.py configs/lrr/lrr4x_vgg16_voc.py work_dirs/lrr4x_vgg16_voc/epoch_16.pth``
-gives every level, ``--aug-test`` ms, ``--aug-test --crf=deeplab_v2_vgg16`` ms-crf.
+gives every level, ``--aug-test`` ms, ``--aug-test --crf`` ms-crf.
 Cost: see configs/lrr/README.md.
 """
 _base_ = [

@@ -1,6 +1,8 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Tiny data sets where the configs look for them, and configs cut down to run on them."""
 
+import copy
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,14 @@ NAMES = sorted(path.stem for path in CONFIGS.glob('*.py'))
 SIDE = 64
 
 
-def load(name: str) -> Config:
+@functools.cache
+def _read(name: str) -> Config:
     return Config.fromfile(CONFIGS / f'{name}.py')
+
+
+def load(name: str) -> Config:
+    """A config, to be changed at will."""
+    return copy.deepcopy(_read(name))
 
 
 def _write(path: Path, array: np.ndarray) -> None:
@@ -112,7 +120,8 @@ def cut_down(cfg: Config, work_dir: Path, narrow: bool) -> Config:
             elif transform.type == 'RatioAugmentation':
                 transform.canvas = SIDE
             elif transform.type == 'RandomResize':
-                transform.scale = (96, 72)
+                wide = dataset.type == 'CityscapesDataset'
+                transform.scale = (2048, SIDE // 2) if wide else (96, 72)
             elif transform.type == 'RandomCrop':
                 transform.crop_size = (SIDE, SIDE)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):

@@ -33,5 +33,5 @@ model = dict(
         loss_dilation_erosion=dict(type='DilationErosionLoss', radii=[32])),
     train_cfg=dict(),
     test_cfg=dict(mode='whole', level_outputs=True))
-# The CRF of the row "ms-crf": tools/test.py --aug-test --crf=deeplab_v2_resnet101
+# The CRF of the row "ms-crf": tools/test.py --aug-test --crf
 crf = dict(type='DenseCRF', preset='deeplab_v2_resnet101')

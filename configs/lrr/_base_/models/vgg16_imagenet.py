@@ -22,5 +22,5 @@ model = dict(
             'vgg16_batch256_imagenet_20210208-db26f1a5.pth',
             prefix='backbone.')),
     train_cfg=dict())
-# The CRF of the row "ms-crf": tools/test.py --aug-test --crf=deeplab_v2_vgg16
+# The CRF of the row "ms-crf": tools/test.py --aug-test --crf
 crf = dict(type='DenseCRF', preset='deeplab_v2_vgg16')

@@ -161,14 +161,20 @@ class DenseCRF(nn.Module):
         """
         pixels = self._image_tensor(image)
         num_classes = checks.integer('num_classes', num_classes, 1)
+        num_points = pixels.shape[0] * pixels.shape[1]
+        if not self._changes_anything():
+            return 4 * num_classes * num_points / 2**30
         embeddings = [embedding for embedding, _ in self._embed(pixels)]
-        return peak_bytes(pixels.shape[0] * pixels.shape[1], num_classes, embeddings) / 2**30
+        return peak_bytes(num_points, num_classes, embeddings) / 2**30
+
+    def _changes_anything(self) -> bool:
+        return self.iterations > 0 and (self.pos_weight > 0 or self.bilateral_weight > 0)
 
     def _infer(self, image: Tensor, probs: Tensor) -> Tensor:
         """Run the CRF on an image and probabilities that were checked."""
         num_classes, height, width = probs.shape
         flat = probs.view(num_classes, -1)
-        if not self.iterations or not (self.pos_weight or self.bilateral_weight):
+        if not self._changes_anything():
             return renormalise(flat.to(torch.float32)).view(probs.shape)
         # The unary energies and Q; what else is needed shows when the pixels are placed.
         self._check_memory(8 * probs.numel(), probs.shape, 'at least')

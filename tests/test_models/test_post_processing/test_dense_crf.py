@@ -2,7 +2,7 @@
 """The CRF against Kraehenbuehl and Koltun's own code, and against explicit N x N kernels."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,15 @@ STORED = Path(__file__).with_name('crf_reference.npz')
 needs_pydensecrf = pytest.mark.skipif(
     importlib.util.find_spec('pydensecrf') is None, reason='pydensecrf2 is not installed'
 )
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The arrays are small: waking up threads would take longer than the sums."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def constructor_arguments(
@@ -259,6 +268,14 @@ def test_other_precisions(dtype: torch.dtype) -> None:
     torch.testing.assert_close(result, DenseCRF()(image, rounded.float()), rtol=0, atol=1e-6)
 
 
+def test_inside_autocast() -> None:
+    """Mixed precision in testing is not passed on: the sums are over many pixels."""
+    image, probs = scene(seed=9, height=23, width=31, num_classes=4)
+    with torch.autocast('cpu', torch.bfloat16):
+        result = DenseCRF()(image, probs)
+    np.testing.assert_array_equal(result, DenseCRF()(image, probs))
+
+
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     image, probs = scene(seed=10, height=23, width=31, num_classes=4)
     expected = DenseCRF()(image, probs)
@@ -367,4 +384,6 @@ def test_memory_is_refused() -> None:
     for limit, words in ((0.99 * maps, 'at least'), (0.99 * estimate, 'about')):
         with pytest.raises(MemoryError, match=f'{words} .* for 300x200 pixels and 9 classes'):
             DenseCRF(max_memory=limit)(image, probs)
+    # One map is the result.
+    assert DenseCRF(iterations=0).estimate_memory(image, num_classes=9) == maps / 2
     assert DenseCRF(max_memory=1.01 * estimate, iterations=1)(image, probs).shape == probs.shape

@@ -25,7 +25,7 @@ optim_wrapper = dict(
             'coefficients.8x.weight': dict(lr_mult=0.2),
             'coefficients.4x.weight': dict(lr_mult=0.4),
         }))
-max_iters = 500
+max_iters = 400
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=40, by_epoch=False),
     dict(type='PolyLR', eta_min=1e-6, power=0.9, begin=40, end=max_iters, by_epoch=False)

@@ -22,7 +22,7 @@ _CRF = dict(type='DenseCRF', preset='deeplab_v2_vgg16')
 _TRIMAP_WIDTHS = (1, 3, 5, 10)
 
 
-def run_demo(work_dir: str | Path, *, num_train: int = 600, num_val: int = 40,
+def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
              max_iters: int | None = None) -> dict:
     """Draw shapes, train LRR-4x on them, test every level, multi-scale and CRF.
 

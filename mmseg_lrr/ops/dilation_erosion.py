@@ -116,6 +116,11 @@ def _subsample(x: Tensor, dim: int, stride: int) -> Tensor:
     return x[(slice(None), ) * dim + (slice(stride // 2, None, stride), )]
 
 
+def _signs(truth: Tensor) -> Tensor:
+    """+1. where true, -1. where false."""
+    return truth.float().mul_(2).sub_(1)
+
+
 def _present(labels: Tensor, num_classes: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Indices (image, class) of the classes that each image has, some pairs at a time."""
     index = torch.arange(len(labels), device=labels.device)[:, None, None] * num_classes + labels
@@ -176,21 +181,23 @@ def dilation_erosion_targets(
     labels = labels.masked_fill(labels == ignore_index, 0).to(torch.int16)
     own = _subsample(_subsample(labels, 1, stride), 2, stride)
     count = own.shape[1]
-    classes = torch.arange(num_classes, device=labels.device, dtype=torch.int16)
-    is_own = own[:, None] == classes[:, None, None]
-    dilated, eroded = torch.zeros_like(is_own), torch.zeros_like(is_own)
+    # Most of the result is -1: each plane of a class that is there is written once, and of the
+    # erosion only the one entry a pixel that can be +1.
+    dilation = torch.full(
+        (len(own), num_classes, *own.shape[1:]), -1., device=labels.device)
+    erosion = torch.full_like(dilation, -1)
     if own.numel():
         for image, label in _present(labels, num_classes):
-            seeds = labels[image] == classes[label, None, None]
+            seeds = labels[image] == label.to(labels.dtype)[:, None, None]
             distance = torch.full_like(seeds, limit, dtype=_distance_type(limit))
             distance = _spread(distance.masked_fill_(seeds, 0), 2, limit - 1)
-            dilated[image, label] = _within(_subsample(distance, 2, stride), half_widths, stride,
-                                            count)
+            dilation[image, label] = _signs(
+                _within(_subsample(distance, 2, stride), half_widths, stride, count))
 
         row_distance = _subsample(_distance_to_change(labels, 2, limit), 2, stride)
         column_distance = _subsample(
             _distance_to_change(_subsample(labels, 2, stride), 1, limit), 1, stride)
         mixed = _within(row_distance, half_widths, stride, count)
         mixed |= column_distance < len(half_widths)
-        eroded = is_own & ~mixed[:, None]
-    return dilated.float().mul_(2).sub_(1), eroded.float().mul_(2).sub_(1)
+        erosion.scatter_(1, own[:, None].long(), _signs(~mixed)[:, None])
+    return dilation, erosion

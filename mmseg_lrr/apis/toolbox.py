@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 
 from .testing import DEFAULT_CRF_PRESET, crf_config, default_crf
+from .toolbox_repairs import repaired
 
 _TEST_HELP = f"""
 options of mmseg-lrr:
@@ -147,3 +148,29 @@ def test(argv: Sequence[str] | None = None) -> None:
         print(f'test.py: error: argument --crf: {error}', file=sys.stderr)
         raise SystemExit(2) from error
     _run(find_script('test.py'), arguments, _TEST_HELP)
+
+
+def script(argv: Sequence[str] | None = None) -> None:
+    """Run any other script of the toolbox, named by its path among them.
+
+    The package is imported and the toolbox repaired (:func:`~.toolbox_repairs.repaired`) before:
+    by themselves the scripts fail with mmcv-lite, and two of them with any mmcv.
+
+    Args:
+        argv: The script, such as ``analysis_tools/get_flops.py``, and its arguments; those of this
+            process by default.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ('-h', '--help'):
+        print('usage: toolbox.py SCRIPT [ARGUMENT ...]\n\nscripts of the installed toolbox:')
+        folder = find_script('test.py').parent
+        for path in sorted(folder.glob('*/*.py')):
+            print(f'  {path.relative_to(folder).as_posix()}')
+        return
+    try:
+        path = find_script(arguments[0])
+    except FileNotFoundError as error:
+        print(f'toolbox.py: error: {error}', file=sys.stderr)
+        raise SystemExit(2) from error
+    with repaired():
+        _run(path, arguments[1:])

@@ -1,0 +1,188 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Every command in the documents is run, or says what it needs and is parsed."""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+
+from mmseg_lrr.apis.toolbox import find_script
+
+from .documents import DOCUMENTS, ROOT, Command, commands
+from .workshop import substituted
+
+#: Documents that have commands.
+WITH_COMMANDS = [document for document in DOCUMENTS if commands(document)]
+
+#: Part of a command that is run -> file that it has to leave behind.
+LEAVES = {
+    'compute_bases.py': 'camvid_bases.npy',
+    'tune_crf.py': 'crf.json',
+    'CONFIG CHECKPOINT --out report': 'report/report.md',
+    '--out predictions': 'predictions/0.png',
+    '--show-dir show': 'show',
+    'browse_dataset.py': 'browsed/a.jpg',
+    '--out camvid_predictions': 'camvid_predictions/c.png',
+    'confusion_matrix.py': 'confusion/confusion_matrix.png',
+    'benchmark.py': 'work_dirs/speed',
+}
+
+#: Part of a command that is run -> what it has to print.
+PRINTS = {
+    'get_flops.py': 'Params: ',
+    'benchmark.py': 'Overall fps: ',
+    'tune_crf.py': 'no CRF',
+    'trimap.widths': 'trimap_mIoU@20',
+    'config_cost.py': 'lrr4x_r18_camvid',
+    '--help': 'usage: ',
+}
+
+
+class Parsed(BaseException):
+    """Ends a program once its parser has understood the command line."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        super().__init__()
+        self.arguments = arguments
+
+
+def run(words: list[str]) -> int:
+    """Run ``python tools/...`` in this process; give its exit status."""
+    script = Path(words[1])
+    saved = sys.argv, list(sys.path)
+    sys.argv = words[1:]
+    sys.path.insert(0, str(script.resolve().parent))
+    try:
+        runpy.run_path(str(script), run_name='__main__')
+    except SystemExit as stop:
+        return stop.code or 0
+    finally:
+        sys.argv, sys.path[:] = saved
+    return 0
+
+
+@pytest.fixture
+def only_parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], argparse.Namespace]:
+    """Run ``python tools/...`` as far as its parser's answer."""
+    parse = argparse.ArgumentParser.parse_args
+
+    def stop(self: argparse.ArgumentParser, *args: Any, **options: Any) -> None:
+        raise Parsed(parse(self, *args, **options))
+
+    def parse_only(words: list[str]) -> argparse.Namespace:
+        with monkeypatch.context() as patched:
+            patched.setattr(argparse.ArgumentParser, 'parse_args', stop)
+            with pytest.raises(Parsed) as parsed:
+                run(words)
+        return parsed.value.arguments
+
+    return parse_only
+
+
+@pytest.fixture
+def in_workshop(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in the folder that stands for the repository's."""
+    monkeypatch.chdir(workshop)
+    yield workshop
+
+
+def check_config(arguments: argparse.Namespace) -> None:
+    """The config is there, and what is overridden in it is in something that it has."""
+    if not isinstance(getattr(arguments, 'config', None), str | Path):
+        return
+    config = Config.fromfile(arguments.config)
+    options = getattr(arguments, 'cfg_options', None) or {}
+    for name in options:
+        assert name.split('.')[0] in config, f'{arguments.config} has no {name}'
+    config.merge_from_dict(options)
+
+
+def check_other(words: list[str]) -> None:
+    """A command that is not one of our tools: what it names is there."""
+    program, *rest = words
+    if words[:2] == ['pip', 'install']:
+        setup = configparser.ConfigParser()
+        setup.read(ROOT / 'setup.cfg')
+        extras = re.findall(r'\.\[([\w,]+)\]', words[-1])
+        assert words[-1].startswith('.')
+        assert set(','.join(extras).split(',')) - {''} <= set(setup['options.extras_require'])
+    elif program == 'pytest':
+        paths = [word for word in rest if '/' in word]
+        assert all((ROOT / path).exists() for path in paths)
+        assert [word for word in rest if word not in paths] in ([], ['-m', 'slow'])
+    else:
+        assert words == ['ruff', 'check', '.'], f'no rule for the command {words}'
+
+
+def understand(command: Command, only_parse: Callable) -> None:
+    """Check a command that needs more than a test has."""
+    words = shlex.split(re.sub(r'configs/lrr/CONFIG\.py', 'configs/lrr/lrr4x_r101_voc.py',
+                               substituted(command.text)))
+    if words[0] == 'torchrun':
+        words = ['python', *words[words.index(next(w for w in words if w.endswith('.py'))):]]
+    if words[0] != 'python':
+        check_other(words)
+        return
+    check_config(only_parse(words))
+
+
+@pytest.mark.parametrize('document', WITH_COMMANDS)
+def test_commands_that_need_something_are_understood(
+    document: str, in_workshop: Path, only_parse: Callable
+) -> None:
+    for command in commands(document):
+        if command.needs:
+            understand(command, only_parse)
+
+
+@pytest.mark.parametrize('document', WITH_COMMANDS)
+def test_other_commands_run(
+    document: str, in_workshop: Path, capfd: pytest.CaptureFixture
+) -> None:
+    for command in commands(document):
+        if command.needs:
+            continue
+        words = shlex.split(substituted(command.text))
+        assert words[0] == 'python', (
+            f'{document}, line {command.line}: say above it what it needs: {command.text}')
+        assert run(words) == 0, command.text
+        output = ''.join(capfd.readouterr())
+        for part, text in PRINTS.items():
+            if part in command.text:
+                assert text in output, command.text
+        for part, name in LEAVES.items():
+            if part in command.text:
+                assert (in_workshop / name).exists(), command.text
+
+
+def test_every_expectation_belongs_to_a_command() -> None:
+    texts = [command.text for document in WITH_COMMANDS for command in commands(document)
+             if not command.needs]
+    for part in (*LEAVES, *PRINTS):
+        assert any(part in text for text in texts), part
+
+
+def test_ci_runs_the_readmes_command() -> None:
+    """The script takes the one line of the README that begins and ends so."""
+    pattern = re.search(r"grep --max-count=1 '([^']+)'", (ROOT / '.ci' / 'run').read_text())[1]
+    (line, ) = re.findall(pattern, (ROOT / 'README.md').read_text(), re.M)
+    assert line == 'pip install -e ".[cpu,test]" && pytest'
+
+
+def test_toolbox_scripts_are_those_of_the_toolbox(capsys: pytest.CaptureFixture) -> None:
+    assert run(['python', str(ROOT / 'tools' / 'toolbox.py')]) == 0
+    listed = capsys.readouterr().out.split()
+    assert 'analysis_tools/get_flops.py' in listed
+    assert find_script('analysis_tools/get_flops.py').is_file()
+    assert run(['python', str(ROOT / 'tools' / 'toolbox.py'), 'none.py']) == 2
+    assert "MMSegmentation's none.py was not found" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """This head against a textbook port, part by part, and whole models against the toolbox's.
 
-    python tools/benchmarks/heads.py [--json FILE] [--models]
+    python tools/benchmarks/heads.py [--json FILE] [--models] [--growth] [--device cuda]
 
 Every figure is the median of several rounds in which all ways are timed in turn; ratios are of
 medians of one run. Labels are random blobs, weights are random: neither changes the work.
@@ -9,12 +9,13 @@ medians of one run. Labels are random blobs, weights are random: neither changes
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import torch
+from mmengine.analysis import get_model_complexity_info
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
@@ -28,6 +29,7 @@ from textbook import (
     textbook_targets,
 )
 
+from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.models import BoundaryMask, LRRHead
 from mmseg_lrr.models.decode_heads.lrr_head import subsample_labels
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
@@ -80,37 +82,65 @@ def gradient_step(function, x: torch.Tensor, grad: torch.Tensor) -> None:
     function(x).backward(grad)
 
 
-def peak_memory(which: str, args: argparse.Namespace) -> float:
-    """MiB that a training step of one head adds to a fresh process's peak."""
-    command = [sys.executable, __file__, '--child', which, '--size', str(args.size),
+def peak_memory(what: str, args: argparse.Namespace) -> float:
+    """MiB that one call adds to the peak of a process of its own."""
+    command = [sys.executable, __file__, '--child', what, '--size', str(args.size),
                '--classes', str(args.classes), '--threads', str(args.threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def run_child(args: argparse.Namespace) -> None:
-    """Print the rise of this process's peak memory over one training step, in MiB."""
-    head = build_head(args.classes, 'cpu')
-    features = build_features(args.size, 1, 'cpu')
-    labels = block_labels(args.size, 1, args.classes)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if args.child == 'ours':
-        training_step(head, features, lambda: head_loss(head, features, labels))
+    """Print the rise of this process's peak memory over one call, in MiB.
+
+    ``--child`` is ``head:WHICH`` (a training step) or ``model:NAME:forward|train``.
+    """
+    kind, which, *mode = args.child.split(':')
+    if kind == 'model':
+        model = build_model(which, args.classes)
+        image = torch.randn(1, 3, args.size, args.size)
+
+        def call() -> None:
+            if mode == ['train']:
+                model_step(model, image)
+            else:
+                with torch.no_grad():
+                    model(image)
     else:
+        head = build_head(args.classes, 'cpu').train()
+        head.with_cp = which == 'ours, with_cp'
+        features = build_features(args.size, 1, 'cpu')
+        labels = block_labels(args.size, 1, args.classes)
         port = TextbookHead(head)
-        training_step(port, features, lambda: port.loss(features, labels))
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+        def call() -> None:
+            if which == 'textbook':
+                training_step(port, features, lambda: port.loss(features, labels))
+            else:
+                training_step(head, features, lambda: head_loss(head, features, labels))
+
+    Path('/proc/self/clear_refs').write_text('5')  # the peak counts from here
+    before = memory_in_use('VmRSS')
+    call()
+    print((memory_in_use('VmHWM') - before) / 1024)
+
+
+def memory_in_use(field: str) -> int:
+    """KiB of this process (Linux): ``VmRSS`` is what it holds now, ``VmHWM`` the most it held."""
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
 def build_model(name: str, num_classes: int) -> torch.nn.Module:
     """A ResNet-101 model of the toolbox, or this package's, as its configs have it."""
     norm_cfg = dict(type='BN', requires_grad=True)
-    dilated = name != 'LRR-4x' and name != 'UPerNet'
+    dilated = name in ('DeepLabV3+', 'PSPNet', 'FCN')
     backbone = dict(
         type='ResNetV1c', depth=101, out_indices=(0, 1, 2, 3), style='pytorch',
         norm_cfg=norm_cfg, contract_dilation=True,
         dilations=(1, 1, 2, 4) if dilated else (1, 1, 1, 1),
         strides=(1, 2, 1, 1) if dilated else (1, 2, 2, 2))
     common = dict(num_classes=num_classes, norm_cfg=norm_cfg, dropout_ratio=0.1)
+    every_map = dict(in_channels=list(CHANNELS), in_index=[0, 1, 2, 3])
     heads = {
         'LRR-4x': dict(type='LRRHead', in_channels=CHANNELS, num_classes=num_classes),
         'DeepLabV3+': dict(
@@ -120,12 +150,139 @@ def build_model(name: str, num_classes: int) -> torch.nn.Module:
                        pool_scales=(1, 2, 3, 6), **common),
         'FCN': dict(type='FCNHead', in_channels=2048, in_index=3, channels=512, num_convs=2,
                     concat_input=True, **common),
-        'UPerNet': dict(type='UPerHead', in_channels=list(CHANNELS), in_index=[0, 1, 2, 3],
-                        pool_scales=(1, 2, 3, 6), channels=512, **common),
+        'UPerNet': dict(type='UPerHead', pool_scales=(1, 2, 3, 6), channels=512, **every_map,
+                        **common),
+        'SegFormer': dict(type='SegformerHead', channels=256, **every_map, **common),
     }
+    # Normalisation as in testing: batches of one have no statistics at a pooled pixel.
     return MODELS.build(ConfigDict(
         type='EncoderDecoder', backbone=backbone, decode_head=heads[name],
         test_cfg=dict(mode='whole'))).eval()
+
+
+def model_step(model: torch.nn.Module, image: torch.Tensor) -> None:
+    """Forward and backward of a whole model; the loss is the scores' mean square."""
+    model.zero_grad(set_to_none=True)
+    head = model.decode_head
+    features = model.extract_feat(image)
+    if isinstance(head, LRRHead):
+        scores = list(head.forward_levels(features).values())
+    else:
+        scores = [head(features)]
+    sum(item.square().mean() for item in scores).backward()
+
+
+class Comparison:
+    """Rows and ratios of textbook and ours."""
+
+    def __init__(self, runs: int, device: str) -> None:
+        self.runs, self.device = runs, device
+        self.rows: list[tuple] = []
+        self.ratios: dict[str, float] = {}
+
+    def add(self, key: str, what: str, textbook, ours) -> None:
+        """Time both in turn."""
+        medians = seconds({'textbook': textbook, 'ours': ours}, self.runs, self.device)
+        self.ratios[key] = medians['textbook'] / medians['ours']
+        self.rows.append((what, medians['textbook'], medians['ours'], self.ratios[key]))
+
+    def table(self, title: str) -> str:
+        """As Markdown."""
+        return table(title, ('part', 'textbook', 'ours', 'ratio'), self.rows)
+
+
+def compare_parts(args: argparse.Namespace, size: int, classes: int) -> Comparison:
+    """Mask, reconstruction, head and DE targets against their textbook ports."""
+    device = args.device
+    head = build_head(classes, device)
+    port = TextbookHead(head)
+    features = build_features(size, 1, device)
+    labels = block_labels(size, 1, classes).to(device)
+    parts = Comparison(args.runs, device)
+    scores = 3 * torch.randn(1, classes, size, size, device=device)
+    probabilities = scores.softmax(dim=1)
+    mask = BoundaryMask(window=9)
+    with torch.no_grad():
+        parts.add('mask_forward', 'mask of given probabilities, forward',
+                  lambda: pooled_range(probabilities), lambda: sliding_range(probabilities, 9))
+        parts.add('mask_with_softmax', 'mask with its softmax, forward',
+                  lambda: textbook_mask(scores), lambda: mask(scores))
+    x, grad = probabilities.clone().requires_grad_(), torch.randn_like(probabilities)
+    parts.add('mask_train', 'mask of given probabilities, forward + backward',
+              lambda: gradient_step(pooled_range, x, grad),
+              lambda: gradient_step(lambda p: sliding_range(p, 9), x, grad))
+    coefficients = torch.randn(1, classes * 10, size // 4, size // 4, device=device)
+    bases = head.reconstructions['4x'].bases
+    with torch.no_grad():
+        parts.add('reconstruction_forward', 'reconstruction (4x), forward',
+                  lambda: textbook_reconstruction(coefficients, bases),
+                  lambda: reconstruct(coefficients, bases))
+        parts.add('head_forward', 'head, forward', lambda: port(features),
+                  lambda: head.forward_levels(features))
+    parts.add('head_train', 'head, forward + losses + backward',
+              lambda: training_step(port, features, lambda: port.loss(features, labels)),
+              lambda: training_step(head, features, lambda: head_loss(head, features, labels)))
+    array = labels.cpu().numpy()
+    parts.add('targets', 'DE targets, every pixel', lambda: textbook_targets(array, classes),
+              lambda: dilation_erosion_targets(labels, classes))
+    parts.add('targets_as_trained', 'DE targets, every 8th pixel (as trained)',
+              lambda: textbook_targets(array, classes),
+              lambda: dilation_erosion_targets(labels, classes, stride=8))
+    with torch.no_grad():
+        convolutions = seconds({
+            'convolutions': lambda: [
+                head.coefficients[level](feature)
+                for level, feature in zip(head.levels, reversed(features), strict=True)
+            ], 'head': lambda: head.forward_levels(features)}, args.runs, device)
+    parts.ratios['head_over_its_convolutions'] = (
+        convolutions['head'] / convolutions['convolutions'])
+    return parts
+
+
+def compare_memory(args: argparse.Namespace) -> tuple[float, str]:
+    """Peak memory of a training step of the head; on the CPU, each in a process of its own."""
+    memory = {which: peak_memory(f'head:{which}', args)
+              for which in ('textbook', 'ours', 'ours, with_cp')}
+    text = table('Peak memory of a training step of the head (features given), MiB',
+                 ('head', 'MiB', '/ textbook'),
+                 [(which, used, used / memory['textbook']) for which, used in memory.items()])
+    return memory['ours'] / memory['textbook'], text
+
+
+def compare_models(args: argparse.Namespace) -> tuple[float, str]:
+    """Whole models at one backbone and image size."""
+    names = ['LRR-4x', 'DeepLabV3+']
+    if args.models:
+        names += ['PSPNet', 'FCN', 'UPerNet', 'SegFormer']
+    image = torch.randn(1, 3, args.size, args.size, device=args.device)
+    models = {name: build_model(name, args.classes).to(args.device) for name in names}
+    with torch.no_grad():
+        forward = seconds({
+            name: (lambda model=model: model(image)) for name, model in models.items()
+        }, args.runs, args.device)
+    reference = forward['LRR-4x']
+    header = ['model', 'M parameters', 'forward, s', '/ LRR-4x']
+    columns = [[name, sum(p.numel() for p in models[name].parameters()) / 1e6, forward[name],
+                forward[name] / reference] for name in names]
+    if args.models:
+        train = seconds({
+            name: (lambda model=model: model_step(model, image))
+            for name, model in models.items()
+        }, args.runs, args.device)
+        header += ['GMAC', 'forward + backward, s', '/ LRR-4x']
+        for column in columns:
+            name = column[0]
+            # mmengine counts a multiplication and its addition as one.
+            flops = get_model_complexity_info(
+                models[name], inputs=(image, ), show_table=False, show_arch=False)['flops']
+            column += [flops / 1e9, train[name], train[name] / train['LRR-4x']]
+        if args.device == 'cpu':
+            header += ['peak forward, MiB', 'peak forward + backward, MiB']
+            del models
+            for column in columns:
+                column += [peak_memory(f'model:{column[0]}:{mode}', args)
+                           for mode in ('forward', 'train')]
+    return forward['DeepLabV3+'] / reference, table('Whole models, ResNet-101', header, columns)
 
 
 def main() -> None:
@@ -133,89 +290,52 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--json', type=Path, help='file for the ratios')
+    parser.add_argument('--device', default='cpu')
     parser.add_argument('--size', type=int, default=512, help='side of the image (multiple of 64)')
     parser.add_argument('--classes', type=int, default=21)
     parser.add_argument('--runs', type=int, default=5)
     parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--models', action='store_true', help='all whole models, not two alone')
-    parser.add_argument('--child', choices=('ours', 'textbook'), help=argparse.SUPPRESS)
+    parser.add_argument('--models', action='store_true',
+                        help='more models than DeepLabV3+, with MACs, backward pass and memory')
+    parser.add_argument('--growth', action='store_true',
+                        help='the parts at other image sizes and numbers of classes as well')
+    parser.add_argument('--child', help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
     init_default_scope('mmseg')
     if args.child:
         run_child(args)
         return
 
-    size, classes, runs = args.size, args.classes, args.runs
-    head = build_head(classes, 'cpu')
-    port = TextbookHead(head)
-    features = build_features(size, 1, 'cpu')
-    labels = block_labels(size, 1, classes)
-    print(f'{device_line()}; {size}x{size}, {classes} classes, batch 1, median of {runs}\n')
-
-    ratios, rows = {}, []
-
-    def compare(key: str, what: str, textbook, ours) -> None:
-        medians = seconds({'textbook': textbook, 'ours': ours}, runs)
-        ratios[key] = medians['textbook'] / medians['ours']
-        rows.append((what, medians['textbook'], medians['ours'], ratios[key]))
-
-    with torch.no_grad():
-        scores = 3 * torch.randn(1, classes, size, size)
-        probabilities = scores.softmax(dim=1)
-        mask = BoundaryMask(window=9)
-        compare('mask_forward', 'mask of given probabilities, forward',
-                lambda: pooled_range(probabilities), lambda: sliding_range(probabilities, 9))
-        compare('mask_with_softmax', 'mask with its softmax, forward',
-                lambda: textbook_mask(scores), lambda: mask(scores))
-        coefficients = torch.randn(1, classes * 10, size // 4, size // 4)
-        bases = head.reconstructions['4x'].bases
-        compare('reconstruction_forward', 'reconstruction (4x), forward',
-                lambda: textbook_reconstruction(coefficients, bases),
-                lambda: reconstruct(coefficients, bases))
-        compare('head_forward', 'head, forward', lambda: port(features),
-                lambda: head.forward_levels(features))
-        convolutions = seconds({
-            'convolutions': lambda: [
-                head.coefficients[level](feature)
-                for level, feature in zip(head.levels, reversed(features), strict=True)
-            ]}, runs)['convolutions']
-    x, grad = probabilities.clone().requires_grad_(), torch.randn_like(probabilities)
-    compare('mask_train', 'mask of given probabilities, forward + backward',
-            lambda: gradient_step(pooled_range, x, grad),
-            lambda: gradient_step(lambda p: sliding_range(p, 9), x, grad))
-    compare('head_train', 'head, forward + losses + backward',
-            lambda: training_step(port, features, lambda: port.loss(features, labels)),
-            lambda: training_step(head, features, lambda: head_loss(head, features, labels)))
-    compare('targets', 'DE targets, every 8th pixel as in training',
-            lambda: textbook_targets(labels.numpy(), classes),
-            lambda: dilation_erosion_targets(labels, classes, stride=8))
-    compare('targets_full', 'DE targets, every pixel',
-            lambda: textbook_targets(labels.numpy(), classes),
-            lambda: dilation_erosion_targets(labels, classes))
-    print(table('Parts: seconds, textbook / ours', ('part', 'textbook', 'ours', 'ratio'), rows))
-    print(f'Coefficient convolutions alone, forward: {convolutions:.4g} s\n')
-
-    memory = {which: peak_memory(which, args) for which in ('textbook', 'ours')}
-    ratios['head_train_peak_memory'] = memory['ours'] / memory['textbook']
-    print(f'Peak memory of a training step of the head: textbook {memory["textbook"]:.0f} MiB, '
-          f'ours {memory["ours"]:.0f} MiB, ours / textbook '
-          f'{ratios["head_train_peak_memory"]:.3f}\n')
-
-    names = ['LRR-4x', 'DeepLabV3+'] + (['PSPNet', 'FCN', 'UPerNet'] if args.models else [])
-    image = torch.randn(1, 3, size, size)
-    with torch.no_grad():
-        models = {name: build_model(name, classes) for name in names}
-        medians = seconds({
-            name: (lambda model=model: model(image)) for name, model in models.items()
-        }, runs)
-    rows = [(name, sum(p.numel() for p in models[name].parameters()) / 1e6, taken,
-             taken / medians['LRR-4x']) for name, taken in medians.items()]
-    print(table('Whole models, ResNet-101, forward',
-                ('model', 'M parameters', 'seconds', '/ LRR-4x'), rows))
-    ratios['end_to_end_vs_deeplabv3plus'] = medians['DeepLabV3+'] / medians['LRR-4x']
+    print(f'{device_line(args.device)}; batch 1, median of {args.runs}\n')
+    parts = compare_parts(args, args.size, args.classes)
+    ratios = parts.ratios
+    print(parts.table(f'Parts, {args.size}x{args.size}, {args.classes} classes: seconds'))
+    print('The head\'s forward pass takes '
+          f'{ratios["head_over_its_convolutions"]:.3g} times what its coefficient convolutions '
+          'take alone.\n')
+    if args.device == 'cpu':
+        ratios['head_train_peak_memory'], text = compare_memory(args)
+        print(text)
+    ratios['end_to_end_vs_deeplabv3plus'], text = compare_models(args)
+    print(text)
+    if args.growth:
+        rows = []
+        for size, classes in ((256, 21), (512, 19), (512, 21), (512, 150), (1024, 21)):
+            grown = compare_parts(args, size, classes)
+            rows.append((f'{size}x{size}', classes, *grown.ratios.values()))
+        print(table('Growth: textbook / ours (the last: head / its convolutions)',
+                    ('image', 'classes', *ratio_names(grown)), rows))
     if args.json:
-        args.json.write_text(json.dumps({'device': device_line(), 'ratios': ratios}, indent=2))
+        with replacing(args.json) as path:
+            path.write_text(json.dumps(
+                {'device': device_line(args.device), 'ratios': ratios}, indent=2))
+
+
+def ratio_names(parts: Comparison) -> list[str]:
+    """Column titles of the growth table."""
+    return [key.replace('_', ' ') for key in parts.ratios]
 
 
 if __name__ == '__main__':

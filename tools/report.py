@@ -3,7 +3,8 @@
 
 Rows: each level (32x, 16x, 8x, 4x), ms (multi-scale), ms-crf. Columns of each checkpoint: mean IoU,
 mean IoU in bands around the label boundaries, seconds an image. Interrupted, it goes on where it
-was when it is started again.
+was when it is started again. report.html is a page that needs no other file: the table, the curves
+and some images, with a slider through the levels.
 """
 
 import argparse
@@ -38,6 +39,8 @@ def parse_args() -> argparse.Namespace:
                         help='a class that is in neither prediction nor ground truth is left out '
                         'of the mean or counts 0 (default: %(default)s)')
     parser.add_argument('--limit', type=int, metavar='N', help='test the first N images only')
+    parser.add_argument('--images', type=int, default=4, metavar='N',
+                        help='images to show on the page, evenly spaced (default: %(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='settings to override in every config, key=value')
     args = parser.parse_args()
@@ -54,8 +57,9 @@ def main() -> None:
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     make_report(
         args.pairs, args.out, widths=args.widths, crf_preset=args.crf, absent=args.absent,
-        limit=args.limit, cfg_options=args.cfg_options)
+        limit=args.limit, images=args.images, cfg_options=args.cfg_options)
     print((Path(args.out) / 'report.md').read_text())
+    print(f'Look at {args.out}/report.html')
 
 
 if __name__ == '__main__':

@@ -5,29 +5,30 @@ import json
 import time
 from pathlib import Path
 
-import mmcv
-import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
-from mmseg.apis import inference_model, init_model
 
 from mmseg_lrr.datasets import make_shapes_dataset
 from mmseg_lrr.evaluation.replacing import replacing
-from mmseg_lrr.visualization import level_panel
+from mmseg_lrr.visualization import draw_levels, draw_masks, save_png
 
 from .configs import get_config
-from .testing import evaluate
+from .examples import ExampleMaker
+from .report import MULTI_SCALE, MULTI_SCALE_CRF, make_report
+from .testing import crf_config
 
-_CRF = dict(type='DenseCRF', preset='deeplab_v2_vgg16')
+_CRF_PRESET = 'deeplab_v2_vgg16'
 _TRIMAP_WIDTHS = (1, 3, 5, 10)
+_NUM_PICTURES = 4
 
 
 def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
              max_iters: int | None = None) -> dict:
-    """Draw shapes, train LRR-4x on them, test every level, multi-scale and CRF.
+    """Draw shapes, train LRR-4x on them, test every level, multi-scale and CRF, make a page.
 
     Args:
-        work_dir: folder for the data set, the checkpoint, ``results.json`` and ``levels.png``.
+        work_dir: folder for the data set, the config, the checkpoint, ``results.json``, the
+            pictures ``levels.png`` and ``masks.png``, and the report, whose page is
+            ``report/report.html``.
         num_train: training images.
         num_val: validation images.
         max_iters: training iterations; those of the config if None.
@@ -46,61 +47,32 @@ def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
     cfg.work_dir = str(work_dir)
     cfg.log_level = 'WARNING'
     cfg.custom_hooks.append(dict(type='ProgressBarHook'))
-    cfg.test_evaluator.trimap = dict(widths=_TRIMAP_WIDTHS)
     if max_iters is not None:
         cfg.train_cfg.max_iters = cfg.train_cfg.val_interval = max_iters
         cfg.default_hooks.checkpoint.interval = max_iters
 
     runner = Runner.from_cfg(cfg)
     runner.train()
-    checkpoint = str(work_dir / (work_dir / 'last_checkpoint').read_text().strip())
     levels = runner.model.decode_head.levels
-    single = evaluate(cfg, checkpoint)
-    multi_scale = evaluate(cfg, checkpoint, tta=True)
-    with_crf = evaluate(cfg, checkpoint, tta=True, crf=_CRF)
-    draw_examples(cfg, checkpoint, work_dir / 'levels.png')
+    checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
+    # The runner keeps its config in the work directory; other tools can take it from there.
+    config = work_dir / Path(cfg.filename).name
+    (rows, ) = make_report(
+        [(str(config), checkpoint)], work_dir / 'report', widths=_TRIMAP_WIDTHS,
+        crf_preset=_CRF_PRESET, images=_NUM_PICTURES).values()
+
+    maker = ExampleMaker(cfg, checkpoint, crf=crf_config(_CRF_PRESET), masks=[])
+    examples = [maker.make(info) for info in maker.test_set(_NUM_PICTURES)]
+    save_png(work_dir / 'levels.png', draw_levels(examples, maker.classes, maker.palette))
+    save_png(work_dir / 'masks.png', draw_masks(examples, maker.classes, maker.palette))
 
     results = {
-        'levels': {level: single[f'mIoU_{level}'] for level in levels},
-        'ms': multi_scale['mIoU'],
-        'ms_crf': with_crf['mIoU'],
-        'trimap': {
-            level: {width: single[f'trimap_mIoU@{width}_{level}'] for width in _TRIMAP_WIDTHS}
-            for level in levels
-        },
+        'levels': {level: rows[level].miou for level in levels},
+        'ms': rows[MULTI_SCALE].miou,
+        'ms_crf': rows[MULTI_SCALE_CRF].miou,
+        'trimap': {level: rows[level].trimap for level in levels},
         'seconds': round(time.perf_counter() - start, 1),
     }
     with replacing(work_dir / 'results.json') as temporary:
         temporary.write_text(json.dumps(results, indent=2) + '\n')
     return results
-
-
-@torch.no_grad()
-def draw_examples(cfg: Config, checkpoint: str, path: Path, count: int = 4) -> None:
-    """Draw the levels and masks of the first validation images."""
-    model = init_model(cfg.copy(), checkpoint, device='cpu')
-    dataset = Runner.build_dataloader(cfg.test_dataloader).dataset
-    examples = []
-    for index in range(min(count, len(dataset))):
-        info = dataset.get_data_info(index)
-        result = inference_model(model, info['img_path'])
-        batch = model.data_preprocessor(
-            {name: [value] for name, value in dataset[index].items()}, False)
-        scores = model.decode_head.forward_levels(model.extract_feat(batch['inputs']))
-        left, right, top, bottom = batch['data_samples'][0].padding_size
-        masks = {}
-        for level, mask in model.decode_head.level_masks(scores).items():
-            stride = model.decode_head.level_strides[level]
-            mask = mask[0].amax(dim=0).numpy()
-            masks[level] = mask[top // stride:mask.shape[0] - bottom // stride,
-                                left // stride:mask.shape[1] - right // stride]
-        examples.append({
-            'image': mmcv.imread(info['img_path'], channel_order='rgb'),
-            'labels': dataset[index]['data_samples'].gt_sem_seg.data[0].numpy(),
-            'levels': {
-                level: result.get(f'pred_sem_seg_{level}').data[0].numpy()
-                for level in model.decode_head.levels
-            },
-            'masks': masks,
-        })
-    level_panel(path, examples, dataset.metainfo['classes'], dataset.metainfo['palette'])

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,14 +20,18 @@ from mmseg_lrr.evaluation.metrics.trimap_iou_metric import ABSENT_CLASSES, absen
 from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_csv
 from mmseg_lrr.version import __version__
+from mmseg_lrr.visualization import Example
+from mmseg_lrr.visualization.report_page import PageModel, report_page
+from mmseg_lrr.visualization.training_log import read_training_log
 
+from . import examples
 from .testing import TestResult, configure_test, crf_config, default_crf, run_test
 
 #: Rows below the levels'.
 MULTI_SCALE, MULTI_SCALE_CRF = 'ms', 'ms-crf'
 
 #: Row of a network that has no levels.
-SINGLE_SCALE = 'single scale'
+SINGLE_SCALE = examples.SINGLE_SCALE
 
 _NO_FIGURE = '-'
 
@@ -91,6 +95,7 @@ def make_report(
     crf_preset: str | None = None,
     absent: str = 'skip',
     limit: int | None = None,
+    images: int = 4,
     cfg_options: dict | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, dict[str, Row]]:
@@ -101,7 +106,8 @@ def make_report(
     and for each model ``trimap_<model>.csv`` and ``trimap_<model>.png`` (mean IoU against the width
     of the band, one line a row). ``runs.json`` keeps what was measured; a run of the same config,
     checkpoint and options is not repeated, so an interrupted report goes on where it was. It does
-    not notice changes in the images or labels.
+    not notice changes in the images or labels. Last comes ``report.html``, one file that holds all
+    of this, the training curves where a checkpoint's folder has a log, and some images.
 
     Args:
         pairs: Config files and checkpoint files; each pair becomes a group of columns.
@@ -112,6 +118,7 @@ def make_report(
         absent: ``'skip'`` or ``'zero'``: what a class that is in neither prediction nor ground
             truth counts as.
         limit: Test the first images only, this many; None for all.
+        images: How many of the tested images the page shows, evenly spaced.
         cfg_options: Settings to override in every config.
         say: Takes one line before each run.
 
@@ -128,6 +135,7 @@ def make_report(
         'absent': checks.one_of('absent', absent, ABSENT_CLASSES),
         'limit': None if limit is None else checks.integer('limit', limit, 1),
     }
+    checks.integer('images', images, 0)
     models = _models(pairs, crf_preset, cfg_options)
     runs = _read_runs(out / 'runs.json')
     results: dict[str, dict[str, TestResult]] = {model.name: {} for model in models}
@@ -148,6 +156,10 @@ def make_report(
             rows[model.name] = _rows(results[model.name], options['widths'])
             _write_tables(out, models, rows, results, options)
         _write_curves(out, model.name, rows[model.name])
+    pages = [_page_model(model, rows[model.name], options, images) for model in models]
+    _write(out / 'report.html', report_page(
+        'LRR: results', _columns(options['widths']), _row_names(rows), pages,
+        _notes(models, results, options)))
     return rows
 
 
@@ -245,26 +257,33 @@ def _row_order(row: str) -> tuple[int, int]:
     return 1, (SINGLE_SCALE, MULTI_SCALE, MULTI_SCALE_CRF).index(row)
 
 
+def _row_names(rows: dict[str, dict[str, Row]]) -> list[str]:
+    return sorted({row for model in rows.values() for row in model}, key=_row_order)
+
+
+def _columns(widths: Sequence[int]) -> list[str]:
+    return ['mIoU', *(f'trimap mIoU, {width} px' for width in widths), 's/image']
+
+
+def _cells(row: Row | None, widths: Sequence[int]) -> list[str]:
+    """A row's figures as text, one for each column."""
+    if row is None:
+        return [_NO_FIGURE] * (len(widths) + 2)
+    figures = [row.miou, *(row.trimap[width] for width in widths)]
+    cells = [_NO_FIGURE if value is None else f'{value:.2f}' for value in figures]
+    return [*cells, f'{row.seconds_per_image:.3g}']
+
+
 def _table(rows: dict[str, dict[str, Row]], widths: Sequence[int]) -> list[list[str]]:
     """Heading and lines, as text."""
     several = len(rows) > 1
     heading = ['output']
     for name in rows:
         prefix = f'{name}: ' if several else ''
-        heading += [f'{prefix}mIoU', *(f'{prefix}trimap mIoU, {width} px' for width in widths),
-                    f'{prefix}s/image']
-    lines = [heading]
-    for row in sorted({row for model in rows.values() for row in model}, key=_row_order):
-        line = [row]
-        for model in rows.values():
-            if row in model:
-                figures = [model[row].miou, *(model[row].trimap[width] for width in widths)]
-                line += [_NO_FIGURE if value is None else f'{value:.2f}' for value in figures]
-                line.append(f'{model[row].seconds_per_image:.3g}')
-            else:
-                line += [_NO_FIGURE] * (len(widths) + 2)
-        lines.append(line)
-    return lines
+        heading += [f'{prefix}{column}' for column in _columns(widths)]
+    return [heading] + [
+        [row, *(cell for model in rows.values() for cell in _cells(model.get(row), widths))]
+        for row in _row_names(rows)]
 
 
 def _notes(models: Sequence[Model], results: dict[str, dict[str, TestResult]],
@@ -325,15 +344,43 @@ def _write_tables(out: Path, models: Sequence[Model], rows: dict[str, dict[str, 
     }))
 
 
-def _write_curves(out: Path, name: str, rows: dict[str, Row]) -> None:
-    curves = {
+def _curves(rows: dict[str, Row]) -> dict[str, dict[int, float]]:
+    return {
         row: {width: math.nan if score is None else score
               for width, score in rows[row].trimap.items()}
         for row in sorted(rows, key=_row_order)
     }
+
+
+def _write_curves(out: Path, name: str, rows: dict[str, Row]) -> None:
+    curves = _curves(rows)
     file_name = 'trimap_' + re.sub(r'[^A-Za-z0-9._-]+', '_', name)
     write_trimap_csv(out / f'{file_name}.csv', curves)
     plot_trimap_curves(out / f'{file_name}.png', curves, name)
+
+
+def _page_model(model: Model, rows: dict[str, Row], options: dict, images: int) -> PageModel:
+    """What the page shows of a model; the images go through its network once more."""
+    shown, classes, palette = [], [], []
+    if images:
+        device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
+        maker = examples.ExampleMaker(
+            model.cfg, model.checkpoint, device=device, crf=model.crf, masks=[])
+        classes, palette = maker.classes, maker.palette
+        shown = [_as_rows(maker.make(info))
+                 for info in maker.test_set(images, options['limit'])]
+    return PageModel(
+        model.name, {name: _cells(row, options['widths']) for name, row in rows.items()},
+        _curves(rows), read_training_log(Path(model.checkpoint).parent), shown, classes,
+        palette)
+
+
+def _as_rows(example: Example) -> Example:
+    """Name an example's outputs as the table's rows."""
+    return replace(example, predictions={
+        MULTI_SCALE_CRF if name == examples.MULTI_SCALE_CRF else name: labels
+        for name, labels in example.predictions.items()
+    })
 
 
 def _json(content: object) -> str:

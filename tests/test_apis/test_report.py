@@ -119,7 +119,8 @@ def test_interrupted_it_goes_on(project: Path, tmp_path: Path,
 
     def make(**options) -> list[str]:
         said: list[str] = []
-        make_report([pair], tmp_path, **{'widths': [1], 'limit': 2, 'say': said.append, **options})
+        make_report([pair], tmp_path, **{
+            'widths': [1], 'limit': 2, 'images': 0, 'say': said.append, **options})
         return [line.rsplit(': ', 1)[1] for line in said]
 
     monkeypatch.setattr(report, 'run_test', stop_at_the_crf)

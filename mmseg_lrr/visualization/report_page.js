@@ -1,0 +1,43 @@
+'use strict';
+
+// One viewer a network: a slider through its outputs and three toggles, for all of its images.
+for (const viewer of document.querySelectorAll('.viewer')) {
+  const slider = viewer.querySelector('input[type=range]');
+  const ticks = [...viewer.querySelectorAll('.ticks button')];
+  const toggles = Object.fromEntries(
+    [...viewer.querySelectorAll('.toggles input')].map((input) => [input.name, input]));
+  const on = (name) => Boolean(toggles[name] && toggles[name].checked);
+
+  const show = () => {
+    const output = ticks[slider.value].dataset.output;
+    slider.setAttribute('aria-valuetext', output);
+    ticks.forEach((tick, index) =>
+      tick.setAttribute('aria-pressed', String(index === Number(slider.value))));
+    for (const card of viewer.querySelectorAll('.card')) {
+      const stage = card.querySelector('.stage');
+      const layer = (kind) =>
+        [...stage.querySelectorAll(`.${kind}`)].find((image) => image.dataset.output === output);
+      const mask = on('mask') ? layer('mask') : undefined;
+      const errors = on('errors') ? layer('errors') : undefined;
+      // Errors are shown on the grey photograph, not on the labels.
+      const shown = [errors ? undefined : layer('labels'), mask, errors];
+      for (const image of stage.querySelectorAll('.layer')) {
+        image.hidden = !shown.includes(image);
+      }
+      stage.classList.toggle('see-through', on('see-through'));
+      stage.classList.toggle('errors', Boolean(errors));
+      const notes = [JSON.parse(card.dataset.notes)[output]];
+      if (on('mask') && !mask) notes.push('no mask here');
+      if (on('errors') && !errors) notes.push('no errors to show here');
+      card.querySelector('.note').textContent = notes.filter(Boolean).join('; ');
+    }
+  };
+
+  slider.addEventListener('input', show);
+  ticks.forEach((tick, index) => tick.addEventListener('click', () => {
+    slider.value = index;
+    show();
+  }));
+  Object.values(toggles).forEach((input) => input.addEventListener('change', show));
+  show();
+}

@@ -1,7 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """What runs around the model."""
 
-from .hooks import ClassBasesHook, ProgressBarHook
+from .hooks import ClassBasesHook, LRRVisualizationHook, ProgressBarHook
 from .test_loop import LRRTestLoop
 
-__all__ = ['ClassBasesHook', 'LRRTestLoop', 'ProgressBarHook']
+__all__ = ['ClassBasesHook', 'LRRTestLoop', 'LRRVisualizationHook', 'ProgressBarHook']

@@ -2,7 +2,9 @@
 """Hooks of the runner."""
 
 from .class_bases_hook import ClassBasesHook
+from .lrr_visualization_hook import LRRVisualizationHook
 from .progress_bar_hook import ProgressBarHook
 from .reset_momentum_hook import ResetMomentumHook
 
-__all__ = ['ClassBasesHook', 'ProgressBarHook', 'ResetMomentumHook']
+__all__ = ['ClassBasesHook', 'LRRVisualizationHook', 'ProgressBarHook',
+           'ResetMomentumHook']

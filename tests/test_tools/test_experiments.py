@@ -215,8 +215,8 @@ def test_head_rate_leaves_the_backbone_alone() -> None:
 def _run(row: str, seed: int, miou: float, **levels: float) -> dict:
     trimap = {str(width): miou - 20 for width in camvid_rows.TRIMAP_WIDTHS}
     return dict(row=row, seed=seed, miou=miou, levels=levels, ms=miou + 1, ms_crf=miou + 2,
-                trimap=trimap, cpu_seconds_an_image=0.05, train_cpu_seconds=90,
-                parameters=3_500_000)
+                trimap=trimap, trimap_levels={level: trimap for level in levels},
+                cpu_seconds_an_image=0.05, train_cpu_seconds=90, parameters=3_500_000)
 
 
 def test_tables_from_rows(tmp_path: Path) -> None:
@@ -235,6 +235,10 @@ def test_tables_from_rows(tmp_path: Path) -> None:
             '| 54.0 ± 1.4 | 55.0 ± 1.4 | 0.050 | 1.5 | 3.50 | 2 |') in text
     assert '| fcn8s | - | - | - | 50.0 | 30.0 | 51.0 | 52.0 | 0.050 | 1.5 | 3.50 | 1 |' in text
     assert text.startswith('What was run.') and text == (tmp_path / 'out/results.md').read_text()
+    # Every band, and all of the image.
+    bands = ' | '.join(['33.0 ± 1.4'] * len(camvid_rows.TRIMAP_WIDTHS))
+    assert f'| lrr4x-unmasked | {bands} | 53.0 ± 1.4 |' in text
+    assert f'| lrr4x-unmasked: 32x | {bands} | 41.0 ± 1.4 |' in text
     curves = (tmp_path / 'out/trimap.csv').read_text().splitlines()
     assert curves[0] == 'width,level,mIoU' and '3,lrr4x-unmasked,33.0' in curves
     assert Image.open(tmp_path / 'out/trimap.png').size == (960, 720)

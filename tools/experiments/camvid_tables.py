@@ -17,6 +17,10 @@ from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_c
 PLOTTED = ('fcn32s', 'fcn8s', 'lrr32x', 'lrr4x-unmasked', 'lrr4x-masked, 32x first',
            'lrr4x-masked-de, 32x first')
 
+#: Rows whose levels have a table of their own.
+BY_LEVEL = ('lrr4x-unmasked', 'lrr4x-unmasked, 32x first', 'lrr4x-masked, 32x first',
+            'lrr4x-masked-de, 32x first')
+
 #: Width whose figure stands in the main table.
 MAIN_WIDTH = 3
 
@@ -71,10 +75,30 @@ def main_table(rows: Rows) -> str:
 
 def trimap_table(rows: Rows) -> str:
     """The trimap curves as a table: mIoU of the final output, one column a width."""
-    lines = [['row', *(f'{width} px' for width in TRIMAP_WIDTHS), 'all']]
-    for row, runs in rows.items():
+    return _bands({
+        row: [{'trimap': run['trimap'], 'miou': run['miou']} for run in runs]
+        for row, runs in rows.items()
+    })
+
+
+def level_table(rows: Rows) -> str:
+    """The same of every level of the rows of :data:`BY_LEVEL`; empty if none is there."""
+    outputs = {}
+    for row in BY_LEVEL:
+        runs = rows.get(row, [])
+        for level in runs[0]['levels'] if runs else ():
+            outputs[f'{row}: {level}'] = [
+                {'trimap': run['trimap_levels'][level], 'miou': run['levels'][level]}
+                for run in runs
+            ]
+    return _bands(outputs) if outputs else ''
+
+
+def _bands(outputs: dict[str, list[dict]]) -> str:
+    lines = [['output', *(f'{width} px' for width in TRIMAP_WIDTHS), 'all']]
+    for name, runs in outputs.items():
         lines.append([
-            row,
+            name,
             *(figure(runs, lambda run, width=width: run['trimap'][str(width)])
               for width in TRIMAP_WIDTHS),
             figure(runs, lambda run: run['miou']),
@@ -98,7 +122,7 @@ def write_results(rows: Rows, heading: str, folder: Path) -> str:
     Returns:
         What ``results.md`` holds.
     """
-    text = f'{heading}\n\n{main_table(rows)}\n{trimap_table(rows)}'
+    text = f'{heading}\n\n{main_table(rows)}\n{trimap_table(rows)}\n{level_table(rows)}'
     with replacing(folder / 'results.md') as temporary:
         temporary.write_text(text, encoding='utf-8')
     with replacing(folder / 'results.json') as temporary:

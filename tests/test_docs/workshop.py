@@ -40,6 +40,11 @@ def make_workshop(folder: Path) -> Path:
     """
     root = folder / 'repository'
     make(root)
+    voc = root / 'data' / 'VOCdevkit' / 'VOC2012'
+    # As the toolbox's own configs of VOC12aug want it.
+    (voc / 'SegmentationClass').symlink_to(voc / 'SegmentationClassAug')
+    for split, name in (('train', 'a'), ('aug', 'b')):
+        (voc / 'ImageSets' / 'Segmentation' / f'{split}.txt').write_text(f'{name}\n')
     for name in ('configs', 'tools', 'tests', 'docs', 'setup.cfg'):
         (root / name).symlink_to(ROOT / name)
     small = make_project(root / 'small')

@@ -2,9 +2,11 @@
 """The CamVid experiment: its backbone, its data, its rows and its tables."""
 
 import json
+import multiprocessing
 import runpy
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +25,7 @@ sys.path.append(str(TOOLS))
 
 # isort: split
 import camvid_rows  # noqa: E402
+import camvid_run  # noqa: E402
 import camvid_tables  # noqa: E402
 import efficientnet_lite0  # noqa: E402
 from half_size import halve_camvid  # noqa: E402
@@ -207,6 +210,23 @@ def test_head_rate_leaves_the_backbone_alone() -> None:
     assert set(keys) == set(raised) and 'coefficients.32x.weight' in keys
     for name in keys:
         assert raised[name].lr_mult == pytest.approx(3 * keys[name].lr_mult)
+
+
+def test_lock_is_free_although_a_worker_lives_on(tmp_path: Path) -> None:
+    def taken() -> bool:
+        with camvid_run.only_one(tmp_path / 'lock', wait=False) as ours:
+            return not ours
+
+    with camvid_run.only_one(tmp_path / 'lock', wait=True) as ours:
+        # As the data loader's workers are: it has all files open that are open now.
+        worker = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60, ))
+        worker.start()
+        assert ours and taken()
+    try:
+        assert not taken()
+    finally:
+        worker.kill()
+        worker.join()
 
 
 # ------------------------------------------------------------------ the tables

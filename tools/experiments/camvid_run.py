@@ -93,7 +93,11 @@ def only_one(path: Path, *, wait: bool) -> Iterator[bool]:
         except BlockingIOError:
             yield False
         else:
-            yield True
+            try:
+                yield True
+            finally:
+                # Closing is not enough: workers forked meanwhile have the file open too.
+                fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def train_stage(stage: Stage, experiment: Experiment, seed: int) -> tuple[str, float]:

@@ -165,15 +165,19 @@ def _draw_row(figure: Figure, row: Row, fitted: Sequence[np.ndarray | None], top
               cell_width: int) -> None:
     width, height = (round(side * _DPI) for side in figure.get_size_inches())
 
-    def write(text: str, x: float, below: float, size: float, **style: str) -> None:
-        figure.text(x / width, 1 - (top + below) / height, text, fontsize=size,
-                    verticalalignment='top', **style)
+    def write(text: str, x: float, below: float, size: float, room: float, **style: str) -> None:
+        written = figure.text(x / width, 1 - (top + below) / height, text, fontsize=size,
+                              verticalalignment='top', **style)
+        # A long text in a narrow place gets smaller letters.
+        needed = written.get_window_extent().width
+        if needed > room:
+            written.set_fontsize(size * room / needed)
 
     below = 0
     if row.heading:
         # The room above it parts it from the row before.
         below = _HEADING_HEIGHT - _TITLE_HEIGHT
-        write(row.heading, _MARGIN, below, _TITLE_SIZE, weight='bold')
+        write(row.heading, _MARGIN, below, _TITLE_SIZE, width - 2 * _MARGIN, weight='bold')
         below = _HEADING_HEIGHT
     noted = any(cell is not None and cell.note for cell in row.cells)
     head = _head_height(row)
@@ -182,9 +186,9 @@ def _draw_row(figure: Figure, row: Row, fitted: Sequence[np.ndarray | None], top
             continue
         left = _MARGIN + column * (cell_width + _GAP)
         centre = left + cell_width / 2
-        write(cell.title, centre, below, _TITLE_SIZE, horizontalalignment='center')
+        write(cell.title, centre, below, _TITLE_SIZE, cell_width, horizontalalignment='center')
         if noted:
-            write(cell.note, centre, head - _NOTE_HEIGHT, _NOTE_SIZE,
+            write(cell.note, centre, head - _NOTE_HEIGHT, _NOTE_SIZE, cell_width,
                   horizontalalignment='center', color='0.35')
         figure.figimage(picture, left, height - top - head - len(picture))
 

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
+
+from mmseg_lrr.datasets.listed_files import ListedDataset
 
 
 @DATASETS.register_module()
-class CamVidDataset(BaseSegDataset):
+class CamVidDataset(ListedDataset):
     """CamVid (Brostow et al.), 11 classes, in VOC's layout.
 
     Images lie in ``JPEGImages/*.jpg``, indexed label maps (255 = ignore) in
@@ -18,10 +17,7 @@ class CamVidDataset(BaseSegDataset):
     data set's own colours.
 
     Args:
-        ann_file: Text file with the split's image names, one a line, without suffix.
-        data_prefix: Folders of images and label maps, relative to ``data_root``; VOC's if not
-            given.
-        **kwargs: Further arguments of :class:`mmseg.datasets.BaseSegDataset`.
+        ann_file, data_prefix, **kwargs: those of :class:`ListedDataset`.
     """
 
     METAINFO = dict(
@@ -52,10 +48,3 @@ class CamVidDataset(BaseSegDataset):
             [0, 128, 192],
         ],
     )
-
-    def __init__(
-        self, *, ann_file: str, data_prefix: dict[str, str] | None = None, **kwargs: Any
-    ) -> None:
-        if data_prefix is None:
-            data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
-        super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)

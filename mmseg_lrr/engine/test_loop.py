@@ -109,9 +109,9 @@ class LRRTestLoop(TestLoop):
     def __init__(self, runner: Runner, dataloader: DataLoader | dict,
                  evaluator: Evaluator | dict | list, fp16: bool = False, *,
                  collect_failures: bool = False, max_pending: int = 2) -> None:
-        super().__init__(runner, dataloader, evaluator, fp16)
         self.collect_failures = checks.boolean('collect_failures', collect_failures)
         self.max_pending = checks.integer('max_pending', max_pending, 0)
+        super().__init__(runner, dataloader, evaluator, checks.boolean('fp16', fp16))
         if collect_failures and self.dataloader.batch_size != 1:
             raise ValueError('collect_failures needs test_dataloader.batch_size=1, to tell which '
                              f'image of a batch failed; got {self.dataloader.batch_size!r}')

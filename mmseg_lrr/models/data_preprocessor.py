@@ -36,16 +36,38 @@ class LRRDataPreProcessor(SegDataPreProcessor):
 
     def __init__(self, *, raw_pad_value: float | None = None,
                  scale_augmentation: ConfigType | None = None, **kwargs: Any) -> None:
+        self._check(kwargs)
         super().__init__(**kwargs)
         if raw_pad_value is not None:
-            raw_pad_value = checks.number('raw_pad_value', raw_pad_value, 0)
+            raw_pad_value = checks.number('raw_pad_value', raw_pad_value, 0, maximum=255)
         self.raw_pad_value = raw_pad_value
         self.scale_augmentation = None
         if scale_augmentation is not None:
+            checks.config('scale_augmentation', scale_augmentation)
             self.scale_augmentation = TRANSFORMS.build(scale_augmentation)
             if not isinstance(self.scale_augmentation, ScaleToSquare):
                 raise ValueError('scale_augmentation must be ScaleAugmentation or the like, got '
                                  f'{scale_augmentation!r}')
+
+    @staticmethod
+    def _check(options: dict[str, Any]) -> None:
+        """Refuse values that the toolbox's class would take without a word."""
+        given = {name: value for name, value in options.items() if value is not None}
+        if 'mean' in given:
+            checks.numbers('mean', given['mean'], (1, 3))
+        if 'std' in given:
+            checks.numbers('std', given['std'], (1, 3), 0, inclusive=False)
+        if 'size' in given and len(checks.integers('size', given['size'], 1)) != 2:
+            raise ValueError(f'size must be (height, width), got {given["size"]!r}')
+        if 'size_divisor' in given:
+            checks.integer('size_divisor', given['size_divisor'], 1)
+        if {'size', 'size_divisor'} <= set(given):
+            raise ValueError('size and size_divisor are two ways to say one thing, got '
+                             f'size={given["size"]!r} and size_divisor={given["size_divisor"]!r}')
+        checks.number('pad_val', given.get('pad_val', 0))
+        checks.integer('seg_pad_val', given.get('seg_pad_val', 255), 0, 255)
+        for name in ('bgr_to_rgb', 'rgb_to_bgr'):
+            checks.boolean(name, given.get(name, False))
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Preprocess a batch.

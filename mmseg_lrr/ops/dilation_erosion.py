@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 FOOTPRINTS = ('disk', 'octagon')
+#: Largest radius in pixels: distances are counted in 16 bits, up to twice as far.
+MAX_RADIUS = 8192
 _CPU_CHUNK_ELEMENTS = 1 << 19
 
 
@@ -28,6 +30,8 @@ def row_half_widths(radius: int, footprint: str = 'disk') -> list[int]:
     Raises:
         ValueError: on an unknown footprint or a radius that it is not defined for.
     """
+    if radius > MAX_RADIUS:
+        raise ValueError(f'radius must be <= {MAX_RADIUS} pixels, got {radius}')
     if footprint == 'disk':
         if radius < 0:
             raise ValueError(f'radius must be >= 0, got {radius}')

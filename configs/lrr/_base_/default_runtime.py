@@ -17,6 +17,8 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    # No list of images may lead out of the data set's folders.
+    data_list=dict(type='DataListHook'),
     # Draws with --show and --show-dir alone: then every image.
     visualization=dict(type='SegVisualizationHook', interval=1))
 # The basis functions of the classes, from the training labels; a checkpoint that has them keeps

@@ -36,9 +36,7 @@ class ResizeToCanvas(BaseTransform):
     def __init__(self, *, scale: float = 1.0, pad_value: Sequence[float] = (0, 0, 0),
                  divisor: int = 32) -> None:
         self.scale = checks.number('scale', scale, 0, inclusive=False)
-        if not isinstance(pad_value, list | tuple) or len(pad_value) != 3:
-            raise ValueError(f'pad_value must be three numbers (BGR), got {pad_value!r}')
-        self.pad_value = tuple(pad_value)
+        self.pad_value = checks.numbers('pad_value', pad_value, (3, ))
         self.divisor = checks.integer('divisor', divisor, 1)
 
     def transform(self, results: dict) -> dict:

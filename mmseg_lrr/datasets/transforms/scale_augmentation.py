@@ -33,8 +33,8 @@ class ScaleToSquare(BaseTransform):
 
     def __init__(self, *, canvas: int, pad_value: float, seg_pad_value: int) -> None:
         self.canvas = checks.integer('canvas', canvas, 1)
-        self.pad_value = checks.number('pad_value', pad_value, 0)
-        self.seg_pad_value = checks.integer('seg_pad_value', seg_pad_value, 0)
+        self.pad_value = checks.number('pad_value', pad_value, 0, maximum=255)
+        self.seg_pad_value = checks.integer('seg_pad_value', seg_pad_value, 0, 255)
 
     def draw(self) -> float:
         """Draw a scale."""

@@ -2,9 +2,10 @@
 """Hooks of the runner."""
 
 from .class_bases_hook import ClassBasesHook
+from .data_list_hook import DataListHook
 from .lrr_visualization_hook import LRRVisualizationHook
 from .progress_bar_hook import ProgressBarHook
 from .reset_momentum_hook import ResetMomentumHook
 
-__all__ = ['ClassBasesHook', 'LRRVisualizationHook', 'ProgressBarHook',
+__all__ = ['ClassBasesHook', 'DataListHook', 'LRRVisualizationHook', 'ProgressBarHook',
            'ResetMomentumHook']

@@ -64,7 +64,7 @@ class ClassBasesHook(Hook):
         num_patches: int = REFERENCE_NUM_PATCHES,
         seed: int = 0,
     ) -> None:
-        if bases_file is not None and not Path(bases_file).is_file():
+        if bases_file is not None and not Path(checks.path('bases_file', bases_file)).is_file():
             raise FileNotFoundError(f'bases_file of ClassBasesHook is not there: {bases_file}')
         self.bases_file = bases_file
         self.num_patches = checks.integer('num_patches', num_patches, 1)

@@ -2,7 +2,7 @@
 """The toolbox's IoU metric, exact, with every level's score beside the final one."""
 
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,9 @@ from mmseg_lrr.ops.class_areas import mean_over_classes
 
 #: Headline figure -> the name the toolbox gives its figures of the classes.
 _FIGURES = {'mIoU': 'IoU', 'mDice': 'Dice', 'mFscore': 'Fscore'}
+
+#: Options of the bands that are not this metric's own.
+_TRIMAP_OPTIONS = ('widths', 'boundaries', 'csv_path', 'plot_path')
 
 
 @METRICS.register_module()
@@ -87,11 +90,19 @@ class LRRIoUMetric(IoUMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
-        names = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
+        names = [iou_metrics] if isinstance(iou_metrics, str) else iou_metrics
+        if not isinstance(names, list | tuple) or not names:
+            raise TypeError(f'iou_metrics must be one or more of {list(_FIGURES)}, got '
+                            f'{iou_metrics!r}')
         for name in names:
             checks.one_of('iou_metrics', name, _FIGURES)
         checks.one_of('absent_classes', absent_classes, ABSENT_CLASSES)
         checks.one_of('keep_results', keep_results, (True, ))
+        checks.metric_options(collect_device, prefix)
+        if nan_to_num is not None:
+            checks.number('nan_to_num', nan_to_num)
+        if output_dir is not None:
+            checks.path('output_dir', output_dir)
         if nan_to_num is not None and absent_classes == 'zero':
             raise ValueError(
                 "absent_classes='zero' is nan_to_num=0; give one of the two, got "
@@ -104,7 +115,7 @@ class LRRIoUMetric(IoUMetric):
             )
         super().__init__(
             ignore_index=checks.integer('ignore_index', ignore_index),
-            iou_metrics=names,
+            iou_metrics=list(names),
             nan_to_num=ABSENT_CLASSES[absent_classes] if nan_to_num is None else nan_to_num,
             beta=checks.number('beta', beta, 0, inclusive=False),
             output_dir=output_dir,
@@ -114,6 +125,11 @@ class LRRIoUMetric(IoUMetric):
         )
         self.trimap: TrimapIoUMetric | None = None
         if trimap is not None:
+            if not isinstance(trimap, Mapping):
+                raise TypeError('trimap must be a dict of options of TrimapIoUMetric, got '
+                                f'{trimap!r}')
+            for name in trimap:
+                checks.one_of('trimap option', name, _TRIMAP_OPTIONS)
             self.trimap = TrimapIoUMetric(ignore_index=ignore_index, **trimap)
             self.trimap.absent = self.nan_to_num
 

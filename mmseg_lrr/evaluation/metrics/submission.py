@@ -61,8 +61,11 @@ class SubmissionFiles(BaseMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
+        checks.metric_options(collect_device, prefix)
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.output_dir = Path(output_dir)
+        self.output_dir = Path(checks.path('output_dir', output_dir))
+        if self.output_dir.exists() and not self.output_dir.is_dir():
+            raise NotADirectoryError(f'output_dir must be a folder, got the file {output_dir}')
         self.archive = checks.one_of('archive', archive, (*self.archive_formats, None))
         checks.boolean('overwrite', overwrite)
         checks.one_of('keep_results', keep_results, (True, ))

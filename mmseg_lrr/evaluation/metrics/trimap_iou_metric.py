@@ -79,6 +79,7 @@ class TrimapIoUMetric(BaseMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
+        checks.metric_options(collect_device, prefix)
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.widths = tuple(sorted(checks.integers('widths', widths, minimum=1)))
         if len(set(self.widths)) < len(self.widths):
@@ -87,6 +88,9 @@ class TrimapIoUMetric(BaseMetric):
         self.ignore_index = checks.integer('ignore_index', ignore_index)
         checks.one_of('absent_classes', absent_classes, ABSENT_CLASSES)
         self.absent = ABSENT_CLASSES[absent_classes]
+        for name, path in (('csv_path', csv_path), ('plot_path', plot_path)):
+            if path is not None:
+                checks.path(name, path)
         self.csv_path = csv_path
         self.plot_path = plot_path
 

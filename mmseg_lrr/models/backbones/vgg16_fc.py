@@ -88,8 +88,10 @@ class VGG16FC(BaseModule):
                 f'out_indices must be rising numbers out of 0 to {len(_OUTPUT_STAGES)}, got '
                 f'{out_indices}'
             )
-        checks.one_of('frozen_stages', frozen_stages, range(-1, _NUM_STAGES + 1))
+        checks.integer('frozen_stages', frozen_stages, minimum=-1, maximum=_NUM_STAGES)
         checks.integer('fc_channels', fc_channels, minimum=1)
+        if init_cfg is not None:
+            checks.configs('init_cfg', init_cfg)
         super().__init__(init_cfg or dict(type='Kaiming', layer=['Conv2d']))
         self.out_indices = out_indices
         self.frozen_stages = frozen_stages

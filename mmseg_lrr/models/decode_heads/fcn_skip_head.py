@@ -14,6 +14,7 @@ from torch import Tensor
 from mmseg_lrr import checks
 
 from ..layers import crop
+from .map_options import check_loss_configs, check_losses, check_maps, check_strides
 
 
 @MODELS.register_module()
@@ -41,8 +42,11 @@ class FCNSkipHead(BaseDecodeHead):
         pool_skips: whether all but the coarsest map are 2x2 max-pooled (rounding up) before they
             are scored. The published nets read VGG's pool3 and pool4, ``VGG16FC`` gives conv3_3
             and conv4_3. ``strides`` are those after the pooling.
-        **kwargs: ``loss_decode``, ``ignore_index``, ``sampler`` and ``init_cfg`` of the toolbox's
-            ``BaseDecodeHead``.
+        loss_decode: config, or list of configs, of the losses.
+        ignore_index: label of pixels that do not count.
+        sampler: config of one of the toolbox's pixel samplers.
+        align_corners: must be False.
+        init_cfg: initialisation config. Default None: the scoring layers start at zero.
 
     Raises:
         TypeError, ValueError: when built, naming the option, the value and what is accepted.
@@ -55,25 +59,26 @@ class FCNSkipHead(BaseDecodeHead):
                  *,
                  strides: Sequence[int] | None = None,
                  pool_skips: bool = False,
+                 loss_decode: ConfigType | Sequence[ConfigType] = dict(  # noqa: B006, B008
+                     type='CrossEntropyLoss'),
+                 ignore_index: int = 255,
+                 sampler: ConfigType | None = None,
                  align_corners: bool = False,
-                 init_cfg: ConfigType | None = None,
-                 **kwargs) -> None:
+                 init_cfg: ConfigType | None = None) -> None:
         checks.integer('num_classes', num_classes, 2)
         if align_corners is not False:
             raise ValueError('align_corners must be False (maps are aligned at half-pixel '
                              f'centres), got {align_corners!r}')
-        if isinstance(in_channels, int):
-            in_channels = [in_channels]
-        in_channels = checks.integers('in_channels', in_channels, 1)
-        if in_index is None:
-            in_index = range(len(in_channels))
-        elif isinstance(in_index, int):
-            in_index = [in_index]
-        in_index = checks.integers('in_index', tuple(in_index))
-        if len(in_index) != len(in_channels):
-            raise ValueError(f'in_index must have one index for each of the {len(in_channels)} '
-                             f'in_channels, got {list(in_index)}')
-        self._check_strides(strides, len(in_channels))
+        in_channels, in_index = check_maps(in_channels, in_index)
+        if strides is None:
+            if len(in_channels) > 3:
+                raise ValueError('strides must be given for more than 3 maps, got in_channels='
+                                 f'{list(in_channels)}')
+            strides = (8, 16, 32)[-len(in_channels):]
+        strides = check_strides(strides, len(in_channels))
+        check_loss_configs(loss_decode, ignore_index, init_cfg)
+        if sampler is not None:
+            checks.config('sampler', sampler)
         super().__init__(
             in_channels=list(in_channels),
             channels=num_classes,
@@ -82,13 +87,15 @@ class FCNSkipHead(BaseDecodeHead):
             in_index=list(in_index),
             input_transform='multiple_select',
             dropout_ratio=0,
+            loss_decode=loss_decode,
+            ignore_index=ignore_index,
+            sampler=sampler,
             align_corners=False,
-            init_cfg=init_cfg,
-            **kwargs)
+            init_cfg=init_cfg)
+        check_losses(self.loss_decode, num_classes)
         # The scoring layers take its place; left over, it would be a parameter that no loss
         # reaches.
         del self.conv_seg
-        strides = strides or (8, 16, 32)[-len(in_channels):]
         self.levels = [f'{stride}x' for stride in reversed(strides)]
         self.finest_stride = strides[0]
         self.pool_skips = checks.boolean('pool_skips', pool_skips)
@@ -108,18 +115,6 @@ class FCNSkipHead(BaseDecodeHead):
         with torch.no_grad():
             for upsample in self.upsamples.values():
                 upsample.weight.copy_(torch.outer(line, line).expand_as(upsample.weight))
-
-    @staticmethod
-    def _check_strides(strides: Sequence[int] | None, num_maps: int) -> None:
-        if strides is None:
-            if num_maps > 3:
-                raise ValueError(f'strides must be given for more than 3 maps, got {num_maps}')
-            return
-        strides = checks.integers('strides', tuple(strides), 2)
-        if len(strides) != num_maps or any(
-                coarse != 2 * fine for fine, coarse in zip(strides, strides[1:], strict=False)):
-            raise ValueError('strides must double from one map to the next, one for each of the '
-                             f'{num_maps} in_channels, fine to coarse, got {list(strides)}')
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Scores of the backbone's maps.

@@ -18,8 +18,10 @@ from torch.utils.checkpoint import checkpoint
 
 from mmseg_lrr import checks
 from mmseg_lrr.ops.tiled_conv import active_tiles, tiled_conv2d
+from mmseg_lrr.ops.upsample import BORDERS
 
 from ..layers import PyramidUpsample, branch_levels, coefficient_conv, crop
+from .map_options import check_loss_configs, check_losses, check_maps, check_strides
 
 
 @MODELS.register_module()
@@ -102,18 +104,11 @@ class LRRHead(BaseDecodeHead):
         if align_corners is not False:
             raise ValueError('align_corners must be False (LRR is defined at half-pixel centres), '
                              f'got {align_corners!r}')
-        if isinstance(in_channels, int):
-            in_channels = [in_channels]
-        in_channels = checks.integers('in_channels', in_channels, 1)
-        if in_index is None:
-            in_index = range(len(in_channels))
-        elif isinstance(in_index, int):
-            in_index = [in_index]
-        in_index = checks.integers('in_index', tuple(in_index))
-        if len(in_index) != len(in_channels):
-            raise ValueError(f'in_index must have one index for each of the {len(in_channels)} '
-                             f'in_channels, got {list(in_index)}')
+        in_channels, in_index = check_maps(in_channels, in_index)
         checks.integer('num_bases', num_bases, 1)
+        checks.one_of('upsample_border', upsample_border, BORDERS)
+        checks.boolean('learned_bases', learned_bases)
+        check_loss_configs(loss_decode, ignore_index, init_cfg)
         super().__init__(
             in_channels=list(in_channels),
             channels=num_classes * num_bases,
@@ -126,6 +121,7 @@ class LRRHead(BaseDecodeHead):
             ignore_index=ignore_index,
             align_corners=align_corners,
             init_cfg=init_cfg)
+        check_losses(self.loss_decode, num_classes)
         # The pyramid takes its place; left over, it would be a parameter that no loss reaches.
         del self.conv_seg
         self.num_bases = num_bases
@@ -145,19 +141,17 @@ class LRRHead(BaseDecodeHead):
                 raise ValueError('strides must be given for more than 4 maps, got in_channels='
                                  f'{self.in_channels}')
             strides = (4, 8, 16, 32)[-num_levels:]
-        strides = checks.integers('strides', tuple(strides), 2)
-        if len(strides) != num_levels or any(
-                coarse != 2 * fine for fine, coarse in zip(strides, strides[1:], strict=False)):
-            raise ValueError(f'strides must double from one map to the next, one for each of the '
-                             f'{num_levels} in_channels, fine to coarse, got {list(strides)}')
+        strides = check_strides(strides, num_levels)
         factors = checks.per_level('reconstruction_factor', reconstruction_factor, num_levels)
+        for factor in factors:
+            checks.integer('reconstruction_factor', factor, 2)
         if not isinstance(reconstruction_factor, list | tuple):
             factors = [min(factor, stride) for factor, stride in zip(factors, strides, strict=True)]
         for factor, stride in zip(factors, strides, strict=True):
-            checks.integer('reconstruction_factor', factor, 2)
             if factor % 2 or stride % factor:
                 raise ValueError('reconstruction_factor must be even and divide the stride '
                                  f'{stride} of its level, got {factor}')
+        self.strides = tuple(strides)
         # From here on everything is by name, coarse to fine.
         self.levels = [f'{stride}x' for stride in reversed(strides)]
         self.level_channels = dict(zip(self.levels, reversed(self.in_channels), strict=True))
@@ -176,9 +170,7 @@ class LRRHead(BaseDecodeHead):
 
     def _init_pyramid(self, kernel_size: int, upsample_border: str,
                       boundary_mask: ConfigType | None, learned_bases: bool) -> None:
-        checks.integer('kernel_size', kernel_size, 1)
-        if kernel_size % 2 == 0:
-            raise ValueError(f'kernel_size must be odd, got {kernel_size}')
+        checks.odd('kernel_size', kernel_size, 1)
         self.coefficients = nn.ModuleDict({
             level: coefficient_conv(channels, self.num_classes * self.num_bases, kernel_size)
             for level, channels in self.level_channels.items()
@@ -197,7 +189,7 @@ class LRRHead(BaseDecodeHead):
         })
         self.masks = nn.ModuleDict()
         if boundary_mask is not None:
-            mask_cfg = dict(boundary_mask)
+            mask_cfg = dict(checks.config('boundary_mask', boundary_mask))
             windows = checks.per_level('boundary_mask window', mask_cfg.pop('window', None),
                                        len(self.levels))
             by_level = dict(zip(reversed(self.levels), windows, strict=True))
@@ -212,7 +204,8 @@ class LRRHead(BaseDecodeHead):
         self.dilation = self.erosion = None
         if dilation_erosion is None:
             return
-        cfg = dict(dilation_erosion)
+        cfg = dict(checks.config('dilation_erosion', dilation_erosion))
+        checks.config('loss_dilation_erosion', loss_dilation_erosion)
         levels = branch_levels(cfg.pop('levels', None), self.levels)
         cfg.update(
             in_channels={level: self.level_channels[level] for level in levels},
@@ -222,7 +215,10 @@ class LRRHead(BaseDecodeHead):
         self.dilation = MODELS.build(cfg)
         self.erosion = MODELS.build(cfg)
         self.loss_dilation_erosion = MODELS.build(loss_dilation_erosion)
-        radii = self.loss_dilation_erosion.radii
+        radii = getattr(self.loss_dilation_erosion, 'radii', None)
+        if radii is None:
+            raise ValueError('loss_dilation_erosion must be a DilationErosionLoss, got '
+                             f'{type(self.loss_dilation_erosion).__name__}')
         if len(radii) != len(levels):
             raise ValueError('loss_dilation_erosion radii must have one radius for each of the DE '
                              f'levels {levels}, got {list(radii)}')
@@ -270,6 +266,24 @@ class LRRHead(BaseDecodeHead):
                     f'the maps of {fine} and {coarse} must have strides that halve, as strides '
                     f'says, but are {tuple(sizes[1])} and {tuple(sizes[0])} pixels')
         return features
+
+    def check_maps(self, inputs: Sequence[Tensor], side: int) -> None:
+        """Refuse a backbone whose maps are not what ``in_channels`` and ``strides`` say.
+
+        Args:
+            inputs: the backbone's maps of a square input; only their shapes are looked at.
+            side: of the input in pixels, a multiple of all strides.
+
+        Raises:
+            ValueError: naming the option and the map.
+        """
+        maps = self._features(inputs)
+        found = {level: side // feature.shape[-1] for level, feature in maps.items()}
+        said = {f'{stride}x': stride for stride in self.strides}
+        wrong = [level for level, stride in found.items() if stride != said[level]]
+        if wrong:
+            raise ValueError(f'strides says {list(self.strides)}, but the maps that are read have '
+                             f'{[found[f"{stride}x"] for stride in self.strides]} (fine to coarse)')
 
     def check_extent(self, level: str, scores: Tensor, size: Sequence[int]) -> None:
         """Refuse scores that are finer than the level's stride in an input of ``size`` says."""
@@ -492,13 +506,15 @@ class LRRHead(BaseDecodeHead):
             bases: (num_classes, num_bases, 32, 32).
 
         Raises:
-            ValueError: on another shape.
+            ValueError: on another shape, or values that are not finite.
         """
         bases = torch.as_tensor(bases)
         expected = (self.num_classes, self.num_bases, 32, 32)
         if tuple(bases.shape) != expected:
             raise ValueError(f'bases must have shape {expected} = (num_classes, num_bases, 32, 32),'
                              f' got {tuple(bases.shape)}')
+        if not torch.isfinite(bases).all():
+            raise ValueError('bases must be finite numbers, got some that are not')
         for reconstruction in self.reconstructions.values():
             reconstruction.set_bases(bases)
         self.bases_loaded.fill_(True)

@@ -25,9 +25,7 @@ class BoundaryMask(nn.Module):
 
     def __init__(self, *, window: int = 9) -> None:
         super().__init__()
-        self.window = checks.integer('window', window, 3)
-        if window % 2 == 0:
-            raise ValueError(f'window must be an odd integer >= 3, got {window}')
+        self.window = checks.odd('window', window, 3)
 
     def forward(self, scores: Tensor) -> Tensor:
         """Mask of the detail that is added to ``scores``.

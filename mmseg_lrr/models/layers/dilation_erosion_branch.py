@@ -8,6 +8,8 @@ import torch.nn as nn
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from mmseg_lrr import checks
+
 
 @MODELS.register_module()
 class DilationErosionBranch(nn.Module):
@@ -23,11 +25,22 @@ class DilationErosionBranch(nn.Module):
         num_classes: number of classes C.
         num_bases: basis functions a class, K.
         kernel_size: of the coefficient convolutions; odd.
+
+    Raises:
+        TypeError, ValueError: when built, naming the option, the value and what is accepted.
     """
 
     def __init__(self, *, in_channels: Mapping[str, int], num_classes: int, num_bases: int,
                  kernel_size: int) -> None:
         super().__init__()
+        if not isinstance(in_channels, Mapping) or not in_channels:
+            raise TypeError("in_channels must be channels by level, such as {'32x': 2048}, got "
+                            f'{in_channels!r}')
+        for level, channels in in_channels.items():
+            checks.integer(f'in_channels[{level!r}]', channels, 1)
+        checks.integer('num_classes', num_classes, 2)
+        checks.integer('num_bases', num_bases, 1)
+        checks.odd('kernel_size', kernel_size, 1)
         self.coefficients = nn.ModuleDict({
             level: coefficient_conv(channels, num_classes * num_bases, kernel_size)
             for level, channels in in_channels.items()

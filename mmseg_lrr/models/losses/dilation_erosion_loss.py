@@ -51,7 +51,10 @@ class DilationErosionLoss(nn.Module):
         self.radii = checks.integers('radii', radii, 1)
         self.footprint = checks.one_of('footprint', footprint, FOOTPRINTS)
         for radius in self.radii:
-            row_half_widths(radius, footprint)
+            try:
+                row_half_widths(radius, footprint)
+            except ValueError as error:
+                raise ValueError(f'radii {list(self.radii)}: {error}') from error
         weights = checks.per_level('loss_weight', loss_weight, len(self.radii))
         self.loss_weights = tuple(checks.number('loss_weight', weight, 0) for weight in weights)
 

@@ -1,11 +1,13 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Softmax loss of one level, at that level's own resolution."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch.nn as nn
 import torch.nn.functional as F
-from mmseg.models.losses.utils import get_class_weight
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -23,10 +25,15 @@ class LevelCrossEntropyLoss(nn.Module):
 
     Args:
         loss_weight: factor on the loss.
-        class_weight: one weight a class, or the name of a file that holds them, as in the
-            toolbox's ``CrossEntropyLoss``. A pixel's loss is multiplied by its class's weight; the
-            divisor stays the number of pixels.
-        loss_name: must begin with ``loss_`` to be trained on.
+        class_weight: one weight a class, or the name of a ``.npy`` or ``.json`` file that holds
+            them. (The toolbox's ``CrossEntropyLoss`` reads pickles and YAML too, which can run
+            commands.) A pixel's loss is multiplied by its class's weight; the divisor stays the
+            number of pixels.
+        loss_name: must begin with ``loss_``, or it would not be trained on.
+
+    Raises:
+        FileNotFoundError: when built, if the file is not there.
+        TypeError, ValueError: when built, on a bad value.
     """
 
     def __init__(self, *, loss_weight: float = 1.0,
@@ -34,7 +41,9 @@ class LevelCrossEntropyLoss(nn.Module):
                  loss_name: str = 'loss_ce') -> None:
         super().__init__()
         self.loss_weight = checks.number('loss_weight', loss_weight, 0)
-        self.class_weight = get_class_weight(class_weight)
+        self.class_weight = _class_weights(class_weight)
+        if not checks.text('loss_name', loss_name).startswith('loss_'):
+            raise ValueError(f"loss_name must begin with 'loss_', got {loss_name!r}")
         self._loss_name = loss_name
 
     @property
@@ -66,3 +75,23 @@ class LevelCrossEntropyLoss(nn.Module):
             loss = loss * weight
         valid = (label != ignore_index).flatten(1).sum(dim=1)
         return self.loss_weight * (loss.flatten(1).sum(dim=1) / (valid + 1)).mean()
+
+
+def _class_weights(given: Sequence[float] | str | None) -> tuple[float, ...] | None:
+    """The weights themselves, read from the file if there is one."""
+    if given is None:
+        return None
+    values = given
+    if isinstance(given, str | Path):
+        path = Path(given)
+        if path.suffix not in ('.npy', '.json'):
+            raise ValueError(f'class_weight must be a list, or a .npy or .json file, got {given!r}')
+        if not path.is_file():
+            raise FileNotFoundError(f'the file of class_weight is not there: {path}')
+        values = (np.load(path, allow_pickle=False).tolist() if path.suffix == '.npy'
+                  else json.loads(path.read_text()))
+    elif isinstance(given, np.ndarray):
+        values = given.tolist()
+    if not isinstance(values, list | tuple) or not values:
+        raise TypeError(f'class_weight must be a non-empty list of numbers, got {given!r}')
+    return checks.numbers('class_weight', values, (len(values), ), 0)

@@ -1,9 +1,13 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The CRF as the last step of a prediction, taken at once or by the caller."""
 
+import inspect
+
 import torch
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
+
+from mmseg_lrr import checks
 
 from .restore import refine_with_crf, set_prediction
 
@@ -22,8 +26,21 @@ class CRFStep:
 
     crf_deferred: bool = False
 
-    def _build_crf(self, cfg: ConfigType | None) -> None:
-        self.crf = None if cfg is None else MODELS.build(cfg)
+    def _build_crf(self, name: str, cfg: ConfigType | None) -> None:
+        """Build the CRF that an option names.
+
+        Raises:
+            TypeError, ValueError: if it is no config, or of something that is no CRF.
+        """
+        self.crf = None
+        if cfg is None:
+            return
+        self.crf = MODELS.build(checks.config(name, cfg))
+        try:
+            inspect.signature(self.crf.forward).bind('image', 'probabilities')
+        except TypeError as error:
+            raise ValueError(f'{name} must be a CRF, called with an image and probabilities, got '
+                             f'{type(self.crf).__name__}') from error
 
     @torch.no_grad()
     def apply_crf(self, data_samples: SampleList) -> None:

@@ -1,15 +1,18 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The segmentor that tests LRR as its authors did."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
+from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import ConfigType, OptSampleList, SampleList
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_lrr import checks
 from mmseg_lrr.ops.resize import resize_bicubic
@@ -19,6 +22,8 @@ from .crf_step import CRFStep
 from .restore import log_probabilities, restore_to_original, set_prediction, softmax
 
 _MODES = ('whole', 'slide', 'halves')
+_TEST_OPTIONS = ('mode', 'crop_size', 'stride', 'level_outputs', 'last_level', 'refine_threshold',
+                 'crf')
 # Column limits in 1/64 of the width: the two crops, and what each of them serves.
 _HALF_CROPS = ((0, 40), (24, 64))
 _HALF_SERVES = ((0, 35), (29, 64))
@@ -51,12 +56,17 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         **kwargs: those of the stock ``EncoderDecoder``.
 
     Raises:
-        ValueError: when built, on a mode or option that is not there.
+        TypeError, ValueError: when built, on a mode or option that is not there, or if the decode
+            head's ``in_channels``, ``in_index`` or ``strides`` do not fit the backbone.
     """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         test_cfg = self.test_cfg or {}
+        if not isinstance(test_cfg, Mapping):
+            raise TypeError(f'test_cfg must be a dict of {list(_TEST_OPTIONS)}, got {test_cfg!r}')
+        for name in test_cfg:
+            checks.one_of('test_cfg option', name, _TEST_OPTIONS)
         self.mode = checks.one_of('test_cfg.mode', test_cfg.get('mode', 'whole'), _MODES)
         if self.mode == 'slide':
             self.window = _height_width(test_cfg, 'crop_size')
@@ -71,7 +81,27 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
                              f'got {type(self.decode_head).__name__}')
         if hasattr(self.decode_head, 'test_options'):
             self.decode_head.test_options(test_cfg)  # refuses what is not there
-        self._build_crf(test_cfg.get('crf'))
+        self._build_crf('test_cfg.crf', test_cfg.get('crf'))
+        if hasattr(self.decode_head, 'check_maps'):
+            self._check_maps()
+
+    def _check_maps(self) -> None:
+        """Let the head look at the backbone's maps of a small black image.
+
+        A backbone that cannot take one here (it wants a GPU, say) is left to the head's own check,
+        at the first batch.
+        """
+        side = 2 * max(self.decode_head.strides)
+        like = next(self.backbone.parameters(), torch.zeros(0))
+        image = torch.zeros(1, 3, side, side, device=like.device, dtype=like.dtype)
+        try:
+            with _untouched(self), torch.no_grad():
+                features = self.extract_feat(image)
+        except (NotImplementedError, RuntimeError) as error:
+            print_log(f'in_channels and strides are checked at the first batch: {error}',
+                      logger='current', level=logging.DEBUG)
+            return
+        self.decode_head.check_maps(features, side)
 
     # ------------------------------------------------------------------ probabilities
 
@@ -174,6 +204,21 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
             set_prediction(
                 sample, restore_to_original(probabilities[final][i], sample.metainfo))
         return self._finish(data_samples)
+
+
+@contextmanager
+def _untouched(model: nn.Module) -> Iterator[None]:
+    """Let a model be called without a change to its statistics, modes or the random numbers."""
+    # Not through train() and eval(), which backbones with frozen stages override.
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        for module, _ in modes:
+            module.training = False
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def _height_width(test_cfg: ConfigType, name: str) -> tuple[int, ...]:

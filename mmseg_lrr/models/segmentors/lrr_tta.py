@@ -53,9 +53,11 @@ class LRRTTAModel(CRFStep, SegTTAModel):
             if value is not None:
                 raise ValueError(f'{name} must be None: weights come from the checkpoint and '
                                  f'training is the module\'s; got {value!r}')
+        if not isinstance(module, nn.Module):
+            checks.config('module', module)
         super().__init__(module, data_preprocessor)
         self.fusion = checks.one_of('fusion', fusion, FUSIONS)
-        self._build_crf(crf)
+        self._build_crf('crf', crf)
         if self.crf is None and getattr(self.module, 'crf', None) is not None:
             print_log(
                 "the segmentor's test_cfg.crf does not run in multi-scale testing; for a CRF on "

@@ -216,9 +216,8 @@ def test_the_level_segmentor_says_so_too() -> None:
     with pytest.raises(ValueError, match='rounds odd sizes down.*size_divisor'):
         predicted(model, batch(1, 33, 65))
     # The first maps of a backbone, read as if they were its last (the default).
-    model = segmentor(dict(type='ResNet', depth=18), [64, 128], type='LRREncoderDecoder')
     with pytest.raises(ValueError, match='strides'):
-        predicted(model, batch(1, 64, 96))
+        segmentor(dict(type='ResNet', depth=18), [64, 128], type='LRREncoderDecoder')
 
 
 @pytest.mark.parametrize('size', [(33, 65), (1, 1), (64, 96), (31, 100)])

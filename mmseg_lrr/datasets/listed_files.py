@@ -1,0 +1,104 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""What a data set lists: at least one image, and no file outside its folders."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from mmseg.datasets import BaseSegDataset
+
+from mmseg_lrr import checks
+
+
+def check_listed_files(infos: Iterable[dict[str, Any]], folders: Mapping[str, str | None],
+                       source: str) -> None:
+    """Refuse a list that is empty or leads out of the data set's folders.
+
+    Names are compared as they are written, so a folder that is a symbolic link serves.
+
+    Args:
+        infos: of each image, its files under ``'img_path'`` and ``'seg_map_path'``.
+        folders: the folders that they have to be in, by the same names; None or '' is the current
+            folder.
+        source: where the list comes from, for the message.
+
+    Raises:
+        ValueError: naming the list and the path.
+    """
+    # A trailing separator, so that "images2" is not inside "images".
+    roots = {kind: os.path.join(os.path.abspath(folders.get(kind) or '.'), '')
+             for kind in ('img_path', 'seg_map_path')}
+    empty = True
+    for info in infos:
+        empty = False
+        for kind, root in roots.items():
+            path = info.get(kind)
+            if path is not None and not os.path.abspath(path).startswith(root):
+                raise ValueError(f'{source} lists {path}, which is outside of the folder {root}')
+    if empty:
+        raise ValueError(f'{source} lists no images')
+
+
+def datasets_within(dataset: Any) -> Iterator[Any]:
+    """Yield the data sets that wrappers (``ConcatDataset``, ``RepeatDataset``, ...) hold."""
+    if hasattr(dataset, 'datasets'):
+        for inner in dataset.datasets:
+            yield from datasets_within(inner)
+    elif hasattr(dataset, 'dataset'):
+        yield from datasets_within(dataset.dataset)
+    else:
+        yield dataset
+
+
+class ListedDataset(BaseSegDataset):
+    """A data set in VOC's layout whose list of names is checked.
+
+    Args:
+        ann_file: Text file with the split's image names, one a line, without suffix; empty lines
+            are skipped.
+        data_prefix: Folders of images and label maps, relative to ``data_root``; VOC's if not
+            given.
+        **kwargs: Further arguments of :class:`mmseg.datasets.BaseSegDataset`.
+
+    Raises:
+        FileNotFoundError: If the list is not there.
+        TypeError, ValueError: If an option is of a wrong kind, or the list is empty or leads out of
+            the folders.
+    """
+
+    def __init__(
+        self, *, ann_file: str, data_prefix: dict[str, str] | None = None, **kwargs: Any
+    ) -> None:
+        checks.path('ann_file', ann_file)
+        if data_prefix is None:
+            data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
+        if not isinstance(data_prefix, Mapping) or 'img_path' not in data_prefix:
+            raise TypeError('data_prefix must be a dict with img_path and, if there are labels, '
+                            f'seg_map_path, got {data_prefix!r}')
+        for name, folder in data_prefix.items():
+            checks.one_of('data_prefix key', name, ('img_path', 'seg_map_path'))
+            if folder is not None and not isinstance(folder, str):
+                raise TypeError(f'data_prefix {name} must be text, got {folder!r}')
+        if kwargs.get('data_root') is not None:
+            checks.path('data_root', kwargs['data_root'])
+        for name in ('img_suffix', 'seg_map_suffix'):
+            checks.text(name, kwargs.get(name, '.'))
+        for name in ('reduce_zero_label', 'test_mode', 'lazy_init', 'serialize_data'):
+            checks.boolean(name, kwargs.get(name, False))
+        checks.integer('ignore_index', kwargs.get('ignore_index', 255))
+        super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Read the list."""
+        if not os.path.isfile(self.ann_file):
+            raise FileNotFoundError(f'the list ann_file={self.ann_file} is not there')
+        try:
+            listed = super().load_data_list()
+        except UnicodeDecodeError as error:
+            raise ValueError(f'the list ann_file={self.ann_file} is not text: {error}') from error
+        listed = [info for info in listed
+                  if os.path.basename(info['img_path']) != self.img_suffix]
+        check_listed_files(listed, self.data_prefix, f'the list ann_file={self.ann_file}')
+        return listed

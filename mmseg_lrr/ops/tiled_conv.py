@@ -4,6 +4,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from .winograd import winograd_conv2d, winograd_pays
+
 TILE = 8
 
 
@@ -46,7 +48,11 @@ def tiled_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, active: Tensor,
     padded = F.pad(x, (halo, columns * tile - width + halo, halo, rows * tile - height + halo))
     windows = padded.unfold(2, tile + 2 * halo, tile).unfold(3, tile + 2 * halo, tile)
     image, row, column = active.nonzero(as_tuple=True)
-    computed = F.conv2d(windows[image, :, row, column], weight, bias)
+    windows = windows[image, :, row, column]
+    if winograd_pays(x, weight, len(windows) * tile**2):
+        computed = winograd_conv2d(windows, weight, bias, 0)
+    else:
+        computed = F.conv2d(windows, weight, bias)
     tiles = computed.new_zeros(batch, rows, columns, weight.shape[0], tile, tile)
     tiles[image, row, column] = computed
     whole = tiles.permute(0, 3, 1, 4, 2, 5).reshape(batch, -1, rows * tile, columns * tile)

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_lrr import checks
-from mmseg_lrr.ops.tiled_conv import active_tiles, tiled_conv2d
+from mmseg_lrr.ops.tiled_conv import active_tiles
 from mmseg_lrr.ops.upsample import BORDERS
 
-from ..layers import PyramidUpsample, branch_levels, coefficient_conv, crop
+from ..layers import CoefficientConv, PyramidUpsample, branch_levels, crop
 from .map_options import check_loss_configs, check_losses, check_maps, check_strides
 
 
@@ -172,7 +172,7 @@ class LRRHead(BaseDecodeHead):
                       boundary_mask: ConfigType | None, learned_bases: bool) -> None:
         checks.odd('kernel_size', kernel_size, 1)
         self.coefficients = nn.ModuleDict({
-            level: coefficient_conv(channels, self.num_classes * self.num_bases, kernel_size)
+            level: CoefficientConv(channels, self.num_classes * self.num_bases, kernel_size)
             for level, channels in self.level_channels.items()
         })
         self.reconstructions = nn.ModuleDict({
@@ -327,12 +327,7 @@ class LRRHead(BaseDecodeHead):
 
     def _detail(self, level: str, feature: Tensor, active: Tensor | None = None) -> Tensor:
         """What a level's coefficients paint, (N, C, u * h, u * w)."""
-        conv = self.coefficients[level]
-        if active is None:
-            coefficients = conv(feature)
-        else:
-            coefficients = tiled_conv2d(feature, conv.weight, conv.bias, active)
-        return self.reconstructions[level](coefficients)
+        return self.reconstructions[level](self.coefficients[level](feature, active))
 
     # ------------------------------------------------------------------ training
 

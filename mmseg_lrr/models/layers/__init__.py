@@ -3,10 +3,11 @@
 
 from .basis_reconstruction import BasisReconstruction
 from .boundary_mask import BoundaryMask
-from .dilation_erosion_branch import DilationErosionBranch, branch_levels, coefficient_conv
+from .coefficient_conv import CoefficientConv
+from .dilation_erosion_branch import DilationErosionBranch, branch_levels
 from .pyramid_upsample import PyramidUpsample, crop
 
 __all__ = [
-    'BasisReconstruction', 'BoundaryMask', 'DilationErosionBranch', 'PyramidUpsample',
-    'branch_levels', 'coefficient_conv', 'crop'
+    'BasisReconstruction', 'BoundaryMask', 'CoefficientConv', 'DilationErosionBranch',
+    'PyramidUpsample', 'branch_levels', 'crop'
 ]

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from mmseg_lrr import checks
 
+from .coefficient_conv import CoefficientConv
+
 
 @MODELS.register_module()
 class DilationErosionBranch(nn.Module):
@@ -42,7 +44,7 @@ class DilationErosionBranch(nn.Module):
         checks.integer('num_bases', num_bases, 1)
         checks.odd('kernel_size', kernel_size, 1)
         self.coefficients = nn.ModuleDict({
-            level: coefficient_conv(channels, num_classes * num_bases, kernel_size)
+            level: CoefficientConv(channels, num_classes * num_bases, kernel_size)
             for level, channels in in_channels.items()
         })
         bias = torch.full((num_classes, ), -1.0)
@@ -74,14 +76,6 @@ class DilationErosionBranch(nn.Module):
                 prediction = upsamples[level](prediction, detail.shape[2:]) + detail
             predictions[level] = prediction
         return predictions
-
-
-def coefficient_conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Conv2d:
-    """The convolution from a feature map to coefficients, starting at zero (spec section 1.1)."""
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
-    nn.init.zeros_(conv.weight)
-    nn.init.zeros_(conv.bias)
-    return conv
 
 
 def branch_levels(levels: Sequence[str] | None, all_levels: Sequence[str]) -> list[str]:

@@ -1,0 +1,40 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The convolution from a feature map to coefficients."""
+
+from torch import Tensor, nn
+
+from mmseg_lrr import checks
+from mmseg_lrr.ops.tiled_conv import tiled_conv2d
+from mmseg_lrr.ops.winograd import winograd_conv2d, winograd_pays
+
+
+class CoefficientConv(nn.Conv2d):
+    """A convolution that keeps the size, starting at zero (spec section 1.1).
+
+    Args:
+        in_channels: C of the map.
+        out_channels: classes times basis functions.
+        kernel_size: odd.
+
+    Raises:
+        ValueError: when built, on an even kernel size.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        checks.odd('kernel_size', kernel_size, 1)
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor, active: Tensor | None = None) -> Tensor:
+        """Coefficients (N, C_out, h, w) of a map (N, C, h, w).
+
+        Args:
+            x: the feature map.
+            active: (N, ceil(h / 8), ceil(w / 8)) bool, tiles to compute; zero in the others.
+        """
+        if active is not None:
+            return tiled_conv2d(x, self.weight, self.bias, active)
+        if winograd_pays(x, self.weight, x[:, 0].numel()):
+            return winograd_conv2d(x, self.weight, self.bias, self.padding[0])
+        return super().forward(x)

@@ -1,0 +1,182 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The 5x5 convolution with a sixth of its multiplications (Winograd's F(4x4, 5x5)), on a CPU.
+
+A tile of 4x4 outputs of a 5x5 filter reads 8x8 inputs. Filter and input are evaluated, as
+polynomials, at the same eight points an axis; there the convolution is a product a point (64
+instead of 400 a tile); and the values of the product give the tile's outputs. Each change of form
+is one small matrix, and the sum over channels is a batched matrix product of 64 matrices.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+KERNEL = 5
+_OUT = 4  # side of a tile of outputs
+_IN = _OUT + KERNEL - 1  # and of the inputs that it reads
+_POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)  # and infinity
+# Tiles taken at a time: what they need at once then stays in the cache.
+_CHUNK = 128
+# Filters (times channels) taken at a time: the values of more would be memory that the system has
+# to hand out anew at each call, which takes longer than the arithmetic.
+_FILTERS = 1 << 17
+
+
+@lru_cache
+def _matrices() -> tuple[Tensor, Tensor, Tensor]:
+    """Toom-Cook's matrices, float32, computed in float64: to outputs (16, 64) and of the filter
+    (64, 25), for two axes at once; of inputs (8, 8), for one."""
+    def evaluate(count: int) -> np.ndarray:
+        at_points = [[point**power for power in range(count)] for point in _POINTS]
+        return np.array([*at_points, [0] * (count - 1) + [1]], np.float64)
+
+    outputs, filters, inputs = evaluate(_OUT).T, evaluate(KERNEL), np.linalg.inv(evaluate(_IN)).T
+    # Rows of one size keep the rounding errors small.
+    scale = np.linalg.norm(inputs, axis=1, keepdims=True)
+    inputs, filters = inputs / scale, filters * scale
+    return tuple(torch.from_numpy(matrix).float() for matrix in (
+        np.kron(outputs, outputs), np.kron(filters, filters), inputs))
+
+
+def _chunks(batch: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Images and rows of tiles, about ``_CHUNK`` tiles at a time."""
+    images = max(1, _CHUNK // (rows * columns))
+    step = rows if images > 1 else max(1, _CHUNK // columns)
+    for image in range(0, batch, images):
+        for row in range(0, rows, step):
+            yield (slice(image, min(image + images, batch)), slice(row, min(row + step, rows)))
+
+
+def _values_of_inputs(padded: Tensor, images: slice, rows: slice) -> Tensor:
+    """(N, C, H, W) -> (64, C, tiles): the inputs of some tiles, evaluated at the points."""
+    of_inputs = _matrices()[2]
+    part = padded[images, :, rows.start * _OUT:(rows.stop - 1) * _OUT + _IN].transpose(0, 1)
+    columns = part.unfold(3, _IN, _OUT).permute(4, 0, 1, 2, 3)
+    values = (of_inputs @ columns.reshape(_IN, -1)).view(columns.shape)
+    both = values.unfold(3, _IN, _OUT).permute(5, 0, 1, 2, 3, 4)
+    return (of_inputs @ both.reshape(_IN, -1)).view(_IN**2, padded.shape[1], -1)
+
+
+def _values_of_filters(weight: Tensor) -> Tensor:
+    """(C_out, C, 5, 5) -> (64, C_out, C): the filters, evaluated at the points."""
+    of_filter = _matrices()[1]
+    return (of_filter @ weight.reshape(-1, KERNEL**2).t()).view(_IN**2, *weight.shape[:2])
+
+
+def _pad(x: Tensor, rows: int, columns: int, padding: int) -> Tensor:
+    """Zeros around ``x`` and up to whole tiles."""
+    height, width = x.shape[2:]
+    return F.pad(x, (padding, columns * _OUT + KERNEL - 1 - width - padding,
+                     padding, rows * _OUT + KERNEL - 1 - height - padding))
+
+
+def _groups(filters: int, channels: int) -> Iterator[slice]:
+    """Filters, a few at a time."""
+    step = max(1, _FILTERS // channels)
+    for first in range(0, filters, step):
+        yield slice(first, min(first + step, filters))
+
+
+def _convolve(x: Tensor, weight: Tensor, padding: int) -> Tensor:
+    filters, channels = weight.shape[:2]
+    height, width = (side + 2 * padding - KERNEL + 1 for side in x.shape[2:])
+    rows, columns = -(-height // _OUT), -(-width // _OUT)
+    padded = _pad(x, rows, columns, padding)
+    to_outputs = _matrices()[0]
+    whole = x.new_empty(len(x), filters, rows, _OUT, columns, _OUT)
+    for group in _groups(filters, channels):
+        values = _values_of_filters(weight[group])
+        for images, some_rows in _chunks(len(x), rows, columns):
+            products = torch.bmm(values, _values_of_inputs(padded, images, some_rows))
+            outputs = (to_outputs @ products.view(_IN**2, -1)).view(
+                _OUT, _OUT, values.shape[1], images.stop - images.start, -1, columns)
+            whole[images, group, some_rows] = outputs.permute(3, 2, 4, 0, 5, 1)
+    return whole.view(len(x), filters, rows * _OUT, columns * _OUT)[:, :, :height, :width]
+
+
+def _weight_gradient(x: Tensor, grad: Tensor, padding: int) -> Tensor:
+    filters, channels = grad.shape[1], x.shape[1]
+    rows, columns = (-(-side // _OUT) for side in grad.shape[2:])
+    padded = _pad(x, rows, columns, padding)
+    grad = F.pad(grad, (0, columns * _OUT - grad.shape[3], 0, rows * _OUT - grad.shape[2]))
+    tiles = grad.reshape(len(x), filters, rows, _OUT, columns, _OUT)
+    to_outputs, of_filter, _ = _matrices()
+    whole = x.new_empty(filters, channels, KERNEL, KERNEL)
+    for group in _groups(filters, channels):
+        total = None
+        for images, some_rows in _chunks(len(x), rows, columns):
+            part = tiles[images, group, some_rows].permute(3, 5, 1, 0, 2, 4).reshape(_OUT**2, -1)
+            products = (to_outputs.t() @ part).view(_IN**2, group.stop - group.start, -1)
+            values = _values_of_inputs(padded, images, some_rows).transpose(1, 2)
+            if total is None:
+                total = torch.bmm(products, values)
+            else:
+                total.baddbmm_(products, values)
+        whole[group] = (total.view(_IN**2, -1).t() @ of_filter).view(whole[group].shape)
+    return whole
+
+
+class _Winograd(torch.autograd.Function):
+    """The convolution of stride 1 without its bias."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, padding: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.padding = padding
+        return _convolve(x, weight, padding)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            turned = weight.flip(2, 3).transpose(0, 1)
+            grad_x = _convolve(grad, turned, KERNEL - 1 - ctx.padding)
+        if ctx.needs_input_grad[1]:
+            grad_weight = _weight_gradient(x, grad, ctx.padding)
+        return grad_x, grad_weight, None
+
+
+def winograd_pays(x: Tensor, weight: Tensor, outputs: int) -> bool:
+    """Whether :func:`winograd_conv2d` serves, and is faster than the plain convolution.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (C_out, C, k, k).
+        outputs: pixels of the result, over all images; fewer do not pay for transforming the
+            filters.
+
+    Returns:
+        True for float32 on a CPU, 5x5, outside compilers, exporters, tracing and autocast.
+    """
+    # The maps' channels are what a filter's transform is spread over: thin ones gain nothing.
+    return (x.device.type == 'cpu' and x.dtype == weight.dtype == torch.float32
+            and weight.shape[2:] == (KERNEL, KERNEL) and min(weight.shape[:2]) >= 32
+            and outputs >= 1024
+            and not torch.is_autocast_enabled('cpu') and not torch.compiler.is_compiling()
+            and not torch.onnx.is_in_onnx_export() and not torch.jit.is_tracing())
+
+
+def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """``conv2d`` of stride 1 with a 5x5 filter.
+
+    The result differs by up to 2e-5 of its maximum (root mean square: 4e-6 of its standard
+    deviation), where the plain convolution in float32 differs by 1.5e-6.
+
+    Args:
+        x: (N, C, H, W) float32, on a CPU.
+        weight: (C_out, C, 5, 5).
+        bias: (C_out, ) or None.
+        padding: zeros around the map, 0 .. 4.
+
+    Returns:
+        (N, C_out, H + 2 * padding - 4, W + 2 * padding - 4).
+    """
+    result = _Winograd.apply(x, weight, padding)
+    return result if bias is None else result + bias[:, None, None]

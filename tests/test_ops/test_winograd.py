@@ -1,0 +1,98 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Winograd's convolution against the plain one in float64."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmseg_lrr.models.layers import CoefficientConv
+from mmseg_lrr.ops import winograd
+from mmseg_lrr.ops.winograd import winograd_conv2d, winograd_pays
+
+# (batch, channels, filters, height, width): whole tiles, ragged tiles, several chunks of rows,
+# several chunks of images, a map smaller than a tile.
+SHAPES = [(1, 3, 4, 8, 12), (2, 5, 3, 33, 17), (1, 2, 3, 97, 50), (150, 2, 3, 12, 12),
+          (1, 2, 2, 3, 2)]
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('padding', [0, 1, 2, 4])
+def test_scores_and_gradients(shape: tuple[int, ...], padding: int) -> None:
+    batch, channels, filters, height, width = shape
+    if min(height, width) + 2 * padding < 5:
+        pytest.skip('the map is smaller than the filter')
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, channels, height, width, generator=generator).requires_grad_()
+    weight = torch.randn(filters, channels, 5, 5, generator=generator).requires_grad_()
+    bias = torch.randn(filters, generator=generator).requires_grad_()
+    expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=padding)
+    grad = torch.randn(expected.shape, generator=generator)
+    found = winograd_conv2d(x, weight, bias, padding)
+    assert found.shape == expected.shape
+    for name, one, other in zip(
+            ('scores', 'x', 'weight', 'bias'),
+            (found, *torch.autograd.grad(found, (x, weight, bias), grad)),
+            (expected, *torch.autograd.grad(expected, (x, weight, bias), grad.double())),
+            strict=True):
+        error = (one.double() - other).abs().max() / other.abs().max()
+        assert error < 2e-5, f'{name}: {error}'
+
+
+def test_many_channels_stay_accurate() -> None:
+    """Rounding errors of the transforms, at the widths of a ResNet's 8x level."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 512, 16, 16, generator=generator).relu()
+    weight = 0.01 * torch.randn(210, 512, 5, 5, generator=generator)
+    expected = F.conv2d(x.double(), weight.double(), padding=2)
+    error = (winograd_conv2d(x, weight, None, 2) - expected).abs().max() / expected.abs().max()
+    assert error < 2e-5
+
+
+def test_not_asked_gradients_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args) -> None:
+        raise AssertionError('not asked for')
+
+    x = torch.randn(1, 2, 8, 8).requires_grad_()
+    weight = torch.randn(3, 2, 5, 5)
+    out = winograd_conv2d(x, weight, None, 2)
+    monkeypatch.setattr(winograd, '_weight_gradient', refuse)
+    out.sum().backward()
+    assert x.grad is not None
+
+
+def test_where_it_serves() -> None:
+    x, weight = torch.randn(1, 64, 32, 32), torch.randn(64, 64, 5, 5)
+    assert winograd_pays(x, weight, 1024)
+    assert not winograd_pays(x, weight, 1023)
+    assert not winograd_pays(x.double(), weight.double(), 1024)
+    assert not winograd_pays(x.bfloat16(), weight.bfloat16(), 1024)
+    assert not winograd_pays(x, weight[..., :3, :3], 1024)
+    assert not winograd_pays(x[:, :16], weight[:, :16], 1024)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert not winograd_pays(x, weight, 1024)
+
+
+@pytest.mark.parametrize('active', [None, 'all', 'some'])
+def test_the_layer_takes_it(active: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole maps and tiles, with the same scores as without it."""
+    conv = CoefficientConv(32, 40, 5)
+    torch.nn.init.normal_(conv.weight, std=0.05)
+    torch.nn.init.normal_(conv.bias)
+    x = torch.randn(2, 32, 40, 44)
+    tiles = None
+    if active:
+        tiles = torch.ones(2, 5, 6, dtype=torch.bool)
+        tiles[:, 1:3, 2] = active == 'all'
+    calls = []
+    original = winograd._convolve
+    monkeypatch.setattr(
+        winograd, '_convolve', lambda *args: calls.append(1) or original(*args))
+    with torch.no_grad():
+        found = conv(x, tiles)
+        expected = F.conv2d(x.double(), conv.weight.double(), conv.bias.double(), padding=2)
+    assert calls
+    if active == 'some':
+        assert (found[:, :, 8:24, 16:24] == 0).all()
+        expected[:, :, 8:24, 16:24] = 0
+    torch.testing.assert_close(found.double(), expected, rtol=0,
+                               atol=1e-5 * float(expected.abs().max()))

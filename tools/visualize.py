@@ -172,7 +172,7 @@ def _draw_bases(args: argparse.Namespace) -> None:
 
 
 def _draw_trimap(args: argparse.Namespace) -> None:
-    names = args.names or picture_names(args.csv)
+    names = args.names or [name.removeprefix('trimap_') for name in picture_names(args.csv)]
     if len(names) != len(args.csv) or len(set(names)) != len(names):
         raise ValueError(f'--names must be {len(args.csv)} different names, one for each file, got '
                          f'{names}')

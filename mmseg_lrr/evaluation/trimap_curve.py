@@ -114,13 +114,16 @@ def plot_trimap_runs(path: str | os.PathLike, runs: Mapping[str, Curves],
     lines = -(-len(shown) // columns)
     figure = _figure(max(3.3 * columns, 5), 2.9 * lines + .35 * len(runs) + .3)
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    for axes, level in zip(grid.flat, shown, strict=False):
-        # A run without the level keeps its place, so that colours mean the same everywhere.
-        _draw(axes, {name: curves.get(level, {}) for name, curves in runs.items()}, level)
     for axes in grid.flat[len(shown):]:
         axes.set_visible(False)
-    figure.supxlabel(_WIDTH_LABEL, fontsize='medium')
-    figure.supylabel(_SCORE_LABEL, fontsize='medium')
+    for number, (axes, level) in enumerate(zip(grid.flat, shown, strict=False)):
+        # A run without the level keeps its place, so that colours mean the same everywhere.
+        _draw(axes, {name: curves.get(level, {}) for name, curves in runs.items()}, level)
+        if number % columns == 0:
+            axes.set_ylabel(_SCORE_LABEL)
+        if number + columns >= len(shown):  # nothing below it
+            axes.set_xlabel(_WIDTH_LABEL)
+            axes.tick_params(labelbottom=True)
     handles, names = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc='outside upper center', frameon=False)
     with replacing(path) as temporary:

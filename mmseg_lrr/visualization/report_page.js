@@ -19,13 +19,14 @@ for (const viewer of document.querySelectorAll('.viewer')) {
         [...stage.querySelectorAll(`.${kind}`)].find((image) => image.dataset.output === output);
       const mask = on('mask') ? layer('mask') : undefined;
       const errors = on('errors') ? layer('errors') : undefined;
-      // Errors are shown on the grey photograph, not on the labels.
-      const shown = [errors ? undefined : layer('labels'), mask, errors];
+      // Masks and errors are shown on the grey photograph, not on the labels.
+      const grey = Boolean(mask || errors);
+      const shown = [grey ? undefined : layer('labels'), mask, errors];
       for (const image of stage.querySelectorAll('.layer')) {
         image.hidden = !shown.includes(image);
       }
       stage.classList.toggle('see-through', on('see-through'));
-      stage.classList.toggle('errors', Boolean(errors));
+      stage.classList.toggle('grey', grey);
       const notes = [JSON.parse(card.dataset.notes)[output]];
       if (on('mask') && !mask) notes.push('no mask here');
       if (on('errors') && !errors) notes.push('no errors to show here');

@@ -14,7 +14,8 @@ from torch import Tensor
 from mmseg_lrr import checks
 
 from ..layers import crop
-from .map_options import check_loss_configs, check_losses, check_maps, check_strides
+from ..non_finite import check_losses
+from .map_options import check_loss_configs, check_loss_modules, check_maps, check_strides
 
 
 @MODELS.register_module()
@@ -92,7 +93,7 @@ class FCNSkipHead(BaseDecodeHead):
             sampler=sampler,
             align_corners=False,
             init_cfg=init_cfg)
-        check_losses(self.loss_decode, num_classes)
+        check_loss_modules(self.loss_decode, num_classes)
         # The scoring layers take its place; left over, it would be a parameter that no loss
         # reaches.
         del self.conv_seg
@@ -137,6 +138,20 @@ class FCNSkipHead(BaseDecodeHead):
                 total = crop(self.upsamples[level](total), score.shape[2:]) + score
         return F.interpolate(
             total, scale_factor=self.finest_stride, mode='bilinear', align_corners=False)
+
+    def loss(self, inputs: Sequence[Tensor], batch_data_samples: SampleList,
+             train_cfg: ConfigType) -> dict[str, Tensor]:
+        """The toolbox's losses.
+
+        Raises:
+            FloatingPointError: as ``LRRHead.loss``.
+        """
+        losses = super().loss(inputs, batch_data_samples, train_cfg)
+        maps = reversed(self._transform_inputs(inputs))
+        features = {f'feature map of level {level}': feature
+                    for level, feature in zip(self.levels, maps, strict=True)}
+        check_losses(losses, features, self, batch_data_samples)
+        return losses
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict:
         """The toolbox's losses on scores cut to the labels, never stretched."""

@@ -21,7 +21,8 @@ from mmseg_lrr.ops.tiled_conv import active_tiles
 from mmseg_lrr.ops.upsample import BORDERS
 
 from ..layers import CoefficientConv, PyramidUpsample, branch_levels, crop
-from .map_options import check_loss_configs, check_losses, check_maps, check_strides
+from ..non_finite import check_losses
+from .map_options import check_loss_configs, check_loss_modules, check_maps, check_strides
 
 
 @MODELS.register_module()
@@ -121,7 +122,7 @@ class LRRHead(BaseDecodeHead):
             ignore_index=ignore_index,
             align_corners=align_corners,
             init_cfg=init_cfg)
-        check_losses(self.loss_decode, num_classes)
+        check_loss_modules(self.loss_decode, num_classes)
         # The pyramid takes its place; left over, it would be a parameter that no loss reaches.
         del self.conv_seg
         self.num_bases = num_bases
@@ -333,10 +334,16 @@ class LRRHead(BaseDecodeHead):
 
     def loss(self, inputs: Sequence[Tensor], batch_data_samples: SampleList,
              train_cfg: ConfigType) -> dict[str, Tensor]:
-        """Losses of every level and of the DE branches."""
+        """Losses of every level and of the DE branches.
+
+        Raises:
+            FloatingPointError: if one is not finite (but in float16, where it is a warning); the
+                message names losses, maps, images and parameters.
+        """
         self._report_bases()
         features = self._features(inputs)
-        losses = self.loss_by_feat(self._pyramid(features), batch_data_samples)
+        scores = self._pyramid(features)
+        losses = self.loss_by_feat(scores, batch_data_samples)
         if self.dilation is not None:
             branches = (features, self.reconstructions, self.upsamples)
             losses.update(
@@ -344,6 +351,13 @@ class LRRHead(BaseDecodeHead):
                     self.dilation(*branches), self.erosion(*branches),
                     self._stack_batch_gt(batch_data_samples).squeeze(1), self.level_strides,
                     self.ignore_index))
+        # The labels were read just before: nothing has to wait for this longer than it did.
+        check_losses(
+            losses,
+            {f'{kind} of level {level}': item
+             for kind, maps in (('feature map', features), ('score map', scores))
+             for level, item in maps.items()},
+            self, batch_data_samples)
         return losses
 
     def loss_by_feat(self, seg_logits: Mapping[str, Tensor],

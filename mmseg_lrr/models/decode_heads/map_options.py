@@ -63,7 +63,7 @@ def check_loss_configs(loss_decode: ConfigType | Sequence[ConfigType], ignore_in
         checks.configs('init_cfg', init_cfg)
 
 
-def check_losses(losses: nn.Module | Iterable[nn.Module], num_classes: int) -> None:
+def check_loss_modules(losses: nn.Module | Iterable[nn.Module], num_classes: int) -> None:
     """Refuse modules that are no losses, and class weights of another number of classes.
 
     Raises:

@@ -18,6 +18,7 @@ from mmseg_lrr import checks
 from mmseg_lrr.ops.resize import resize_bicubic
 
 from ..layers import crop
+from ..non_finite import naming_parameters, not_finite
 from .crf_step import CRFStep
 from .restore import log_probabilities, restore_to_original, set_prediction, softmax
 
@@ -103,6 +104,18 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
             return
         self.decode_head.check_maps(features, side)
 
+    # ------------------------------------------------------------------ training
+
+    def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
+        """The stock losses.
+
+        Raises:
+            FloatingPointError: if one is not finite; the message names the backbone's parameters
+                too. See ``LRRHead.loss``.
+        """
+        with naming_parameters(self.backbone):
+            return super().loss(inputs, data_samples)
+
     # ------------------------------------------------------------------ probabilities
 
     def _probabilities(self, inputs: Tensor, all_levels: bool) -> dict[str, tuple[Tensor, int]]:
@@ -185,6 +198,10 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         Returns:
             The samples, with ``seg_logits`` (C, H, W), ``pred_sem_seg`` (1, H, W) and, if asked
             for, ``pred_sem_seg_{level}`` (1, H, W).
+
+        Raises:
+            FloatingPointError: if a prediction is not finite; the message names image, level and
+                parameters.
         """
         probabilities = self.inference_levels(inputs, self.level_outputs)
         if data_samples is None:
@@ -201,8 +218,13 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
                         f'pred_sem_seg_{level}':
                         PixelData(data=restored.argmax(dim=0, keepdim=True))
                     })
-            set_prediction(
-                sample, restore_to_original(probabilities[final][i], sample.metainfo))
+            restored = restore_to_original(probabilities[final][i], sample.metainfo)
+            try:
+                with naming_parameters(self):
+                    set_prediction(sample, restored)
+            except FloatingPointError as error:
+                levels = not_finite((level, batch[i]) for level, batch in probabilities.items())
+                raise FloatingPointError(f'{error}; level {", ".join(levels)}') from error
         return self._finish(data_samples)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmseg_lrr import checks
 from mmseg_lrr.ops.resize import resize_bicubic
 
+from ..non_finite import naming_parameters
 from .crf_step import CRFStep
 from .lrr_encoder_decoder import LRREncoderDecoder
 from .restore import image_area, set_prediction
@@ -92,7 +93,8 @@ class LRRTTAModel(CRFStep, SegTTAModel):
         for i, sample in enumerate(samples):
             if self.fusion == 'mean':
                 fused[i] /= len(data['inputs'])
-            set_prediction(sample, fused[i])
+            with naming_parameters(self.module):
+                set_prediction(sample, fused[i])
             fused[i] = None
         return self._finish(samples)
 

@@ -69,7 +69,14 @@ def log_probabilities(probabilities: Tensor) -> Tensor:
 
 
 def set_prediction(sample: SegDataSample, probabilities: Tensor) -> None:
-    """Store (C, H, W) probabilities as ``seg_logits`` (their logarithm) and ``pred_sem_seg``."""
+    """Store (C, H, W) probabilities as ``seg_logits`` (their logarithm) and ``pred_sem_seg``.
+
+    Raises:
+        FloatingPointError: if they are not finite: NaN would count as some class.
+    """
+    if not torch.isfinite(probabilities.sum()):
+        name = sample.metainfo.get('img_path') or 'an image in memory'
+        raise FloatingPointError(f'the prediction of {name} is not finite')
     logits = log_probabilities(probabilities)
     sample.set_data({
         'seg_logits': PixelData(data=logits),

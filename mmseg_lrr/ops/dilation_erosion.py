@@ -11,7 +11,7 @@ from torch import Tensor
 FOOTPRINTS = ('disk', 'octagon')
 #: Largest radius in pixels: distances are counted in 16 bits, up to twice as far.
 MAX_RADIUS = 8192
-_CPU_CHUNK_ELEMENTS = 1 << 19
+_CPU_CHUNK_ELEMENTS = 1 << 20
 
 
 def row_half_widths(radius: int, footprint: str = 'disk') -> list[int]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Planes are taken a few at a time on a CPU, so that the dozen passes over each stay in its cache.
-_CPU_CHUNK_ELEMENTS = 1 << 19
+_CPU_CHUNK_ELEMENTS = 1 << 18
 
 
 def _shifts(window: int) -> Iterator[int]:
@@ -57,14 +57,13 @@ def _slide_backward(x: Tensor, window: int, extremum: Callable, wins: Callable,
             steps.append((dim, shift, second_won))
             x = extremum(first, second)
     for dim, shift, second_won in reversed(steps):
-        to_second = second_won.mul_(grad)
         length = grad.shape[dim]
         shape = list(grad.shape)
         shape[dim] += shift
         wider = grad.new_empty(shape)
         wider.narrow(dim, length, shift).zero_()
-        torch.sub(grad, to_second, out=wider.narrow(dim, 0, length))
-        wider.narrow(dim, shift, length).add_(to_second)
+        torch.addcmul(grad, grad, second_won, value=-1, out=wider.narrow(dim, 0, length))
+        wider.narrow(dim, shift, length).addcmul_(grad, second_won)
         grad = wider
     return grad
 

@@ -141,6 +141,9 @@ def _viewer(model: PageModel, several: bool) -> str:
     ticks = ''.join(f'<button type="button" data-output="{escape(stop)}">{escape(stop)}</button>'
                     for stop in stops)
     toggles = ['<label><input type="checkbox" name="see-through"> see-through labels</label>']
+    if labelled:
+        toggles.append('<label><input type="checkbox" name="errors"> errors '
+                       f'{_swatch(WRONG_COLOUR)}</label>')
     if masked:
         ramp = ', '.join('rgb({}, {}, {})'.format(*colormaps[VALUE_MAP](value, bytes=True)[:3])
                          for value in np.linspace(0, 1, 9))
@@ -148,9 +151,6 @@ def _viewer(model: PageModel, several: bool) -> str:
             '<label><input type="checkbox" name="mask"> mask (maximum over classes) '
             '<span class="ramp">0<span class="swatch scale" '
             f'style="background: linear-gradient(90deg, {ramp})"></span>1</span></label>')
-    if labelled:
-        toggles.append('<label><input type="checkbox" name="errors"> errors '
-                       f'{_swatch(WRONG_COLOUR)}</label>')
     shown = [labels for example in examples
              for labels in (example.labels, *example.predictions.values()) if labels is not None]
     keys = class_keys(shown, model.classes, model.palette, examples[0].ignore_index)

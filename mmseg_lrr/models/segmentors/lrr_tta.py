@@ -34,7 +34,8 @@ class LRRTTAModel(CRFStep, SegTTAModel):
 
     Args:
         module: config of the segmentor.
-        data_preprocessor: config that replaces the segmentor's.
+        data_preprocessor: config for a segmentor that has none of its own. The toolbox's runner
+            gives the one at the top of the config, which need not be the network's.
         fusion: ``'max'`` as in the released code, or ``'mean'``.
         crf: config of a CRF on the fused probabilities, e.g. ``dict(type='DenseCRF')``. The
             pipeline must carry the photograph (``KeepOriginalImage``). The segmentor's own, in its
@@ -56,6 +57,8 @@ class LRRTTAModel(CRFStep, SegTTAModel):
                                  f'training is the module\'s; got {value!r}')
         if not isinstance(module, nn.Module):
             checks.config('module', module)
+            if module.get('data_preprocessor') is not None:
+                data_preprocessor = None  # The base class would replace the segmentor's by it.
         super().__init__(module, data_preprocessor)
         self.fusion = checks.one_of('fusion', fusion, FUSIONS)
         self._build_crf('crf', crf)

@@ -272,6 +272,16 @@ def test_what_the_inferencers_pass_is_accepted() -> None:
     assert build_tta(lrr_config(), pretrained=None, train_cfg=None).fusion == 'max'
 
 
+def test_segmentor_keeps_its_own_preprocessor() -> None:
+    """The runner hands on the one at the top of the config, whose colours may be others."""
+    other = dict(type='SegDataPreProcessor', mean=[1., 2., 3.], std=[1., 1., 1.])
+    own = build_tta(lrr_config(), data_preprocessor=other).module.data_preprocessor
+    np.testing.assert_allclose(own.mean.flatten(), lrr_config()['data_preprocessor']['mean'])
+    without = {name: value for name, value in lrr_config().items() if name != 'data_preprocessor'}
+    given = build_tta(without, data_preprocessor=other).module.data_preprocessor
+    np.testing.assert_allclose(given.mean.flatten(), other['mean'])
+
+
 def test_a_single_channel_is_refused() -> None:
     config = stock_config(num_classes=2)
     config['decode_head'].update(out_channels=1, threshold=.3, loss_decode=dict(

@@ -99,11 +99,14 @@ def test_every_block_of_python_is_tested() -> None:
 
 @pytest.mark.parametrize('name', TRAINED)
 def test_config_trains_a_step(name: str, leaves: Path, tmp_path: Path) -> None:
-    runner = trained(small(name, tmp_path))
+    cfg = small(name, tmp_path)
+    own_data = name in ('lrr_r50.py', 'leaves.py')
+    runner = trained(cfg if own_data else without_validation(cfg))
     scalars = runner.message_hub.log_scalars
     head = head_of(runner)
     losses = [scalars[f'train/decode.loss_ce_{level}'].current() for level in head.levels]
-    assert all(np.isfinite(losses)) and 0 <= scalars['val/mIoU'].current() <= 100
+    assert all(np.isfinite(losses))
+    assert not own_data or 0 <= scalars['val/mIoU'].current() <= 100
     assert bool(head.bases_loaded)
 
 

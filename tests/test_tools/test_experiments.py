@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
+
+from mmseg_lrr.datasets.class_bases import save_class_bases
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'experiments'
 sys.path.append(str(TOOLS))
@@ -267,28 +270,61 @@ def test_tables_from_rows(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ all of it
 
 
+@pytest.fixture
+def work_dir(tmp_path: Path) -> Path:
+    """A working folder with basis functions of noise: computing real ones takes a minute."""
+    bases = np.random.default_rng(1).normal(size=(11, 10, 32, 32)).astype(np.float32)
+    save_class_bases(tmp_path / 'work' / 'class_bases.npy', bases)
+    return tmp_path / 'work'
+
+
 @pytest.mark.slow
 def test_command_runs_rows_and_does_not_repeat_them(
-        weights: Path, small_camvid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        weights: Path, small_camvid: Path, work_dir: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture) -> None:
     rows = ['fcn8s', 'lrr4x-masked-de, 32x first']
     monkeypatch.setattr(sys, 'argv', [
-        'camvid.py', '--data-root', str(small_camvid), '--work-dir', str(tmp_path / 'work'),
+        'camvid.py', '--data-root', str(small_camvid), '--work-dir', str(work_dir),
         '--iters', '4', '--rows', *rows])
     runpy.run_path(str(TOOLS / 'camvid.py'), run_name='__main__')
     printed = capsys.readouterr().out
-    assert (tmp_path / 'work/results.md').read_text() in printed
-    results = json.loads((tmp_path / 'work/results.json').read_text())
+    assert (work_dir / 'results.md').read_text() in printed
+    results = json.loads((work_dir / 'results.json').read_text())
     assert set(results) == set(rows)
     (run, ) = results[rows[1]]
     assert list(run['levels']) == ['32x', '16x', '8x', '4x']
     assert run['levels']['4x'] == run['miou']
     assert run['train_cpu_seconds'] > 0 and run['parameters'] > 3e6
-    stages = {path.name for path in (tmp_path / 'work/stages').iterdir()}
+    stages = {path.name for path in (work_dir / 'stages').iterdir()}
     # The CRF is tuned on the first row, which is trained for it.
     assert stages == {'fcn8s_4_seed0', 'lrr4x-unmasked_4_seed0', 'lrr32x-de_2_seed0',
                       'lrr32x-de_2_seed0__lrr4x-masked-de_2'}
-    shutil.rmtree(tmp_path / 'work/stages')
+    shutil.rmtree(work_dir / 'stages')
     runpy.run_path(str(TOOLS / 'camvid.py'), run_name='__main__')
     assert capsys.readouterr().out.count('finished before') == 2
-    assert not (tmp_path / 'work/stages').exists()
+    assert not (work_dir / 'stages').exists()
+
+
+@pytest.mark.slow
+def test_interrupted_second_stage_goes_on_from_its_own_checkpoint(
+        weights: Path, small_camvid: Path, tmp_path: Path, work_dir: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    half = tmp_path / 'half'
+    halve_camvid(small_camvid, half)
+    experiment = camvid_run.Experiment(half, work_dir, 8)
+    stage = camvid_rows.ROWS['lrr4x-masked, 32x first']
+    count, steps = camvid_run.TrainClockHook.after_train_iter, []
+
+    def stop_once(self: camvid_run.TrainClockHook, runner: Runner, *args, **kwargs) -> None:
+        count(self, runner, *args, **kwargs)
+        steps.append((runner.cfg.experiment_name, runner.iter))
+        if len(steps) == 7:  # The third of the second stage's four; one checkpoint an iteration.
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(camvid_run.TrainClockHook, 'after_train_iter', stop_once)
+    with pytest.raises(KeyboardInterrupt):
+        camvid_run.train_stage(stage, experiment, 0)
+    checkpoint, seconds = camvid_run.train_stage(stage, experiment, 0)
+    first, second = stage.after.name(8, 0), stage.name(8, 0)
+    assert steps == [*((first, i) for i in range(4)), *((second, i) for i in (0, 1, 2, 2, 3))]
+    assert Path(checkpoint).name == 'iter_4.pth' and Path(checkpoint).exists() and seconds > 0

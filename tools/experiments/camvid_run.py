@@ -28,9 +28,10 @@ from mmseg_lrr.evaluation.replacing import replacing
 #: Images of the training set on which the CRF's settings are chosen.
 NUM_CRF_IMAGES = 12
 CRF_GRID = {
-    'bilateral_weight': (2, 4),
-    'bilateral_std_xy': (20, 40),
-    'bilateral_std_rgb': (3, 5, 10),
+    'pos_weight': (0, 1),
+    'bilateral_weight': (0.5, 1),
+    'bilateral_std_xy': (10, 20),
+    'bilateral_std_rgb': (3, 5),
 }
 _NUM_TIMED_IMAGES = 25
 
@@ -123,8 +124,9 @@ def train_stage(stage: Stage, experiment: Experiment, seed: int) -> tuple[str, f
 
 def _train(cfg: Config, folder: Path, before: str | None, bases: Path) -> float:
     cfg.work_dir = str(folder)
-    cfg.load_from = before
     cfg.resume = (folder / 'last_checkpoint').exists()
+    # The runner would resume from this one instead of its own.
+    cfg.load_from = None if cfg.resume else before
     cfg.log_level = 'WARNING'
     if cfg.custom_hooks and bases.exists():
         cfg.custom_hooks[0].bases_file = str(bases)

@@ -5,9 +5,14 @@ from typing import Any
 
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
+from PIL import Image
 
 from mmseg_lrr import checks
 
+from .check_image import check_label_size
+
+# What damaged or monstrous files make Pillow raise.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 _BACKENDS = ('pillow', 'cv2', 'tifffile', 'turbojpeg')
 
 
@@ -32,7 +37,27 @@ class LoadAnnotationsIfAny(LoadAnnotations):
         super().__init__(imdecode_backend=imdecode_backend, **kwargs)
 
     def transform(self, results: dict) -> dict:
-        """Load ``results['seg_map_path']`` if that key is there."""
+        """Load ``results['seg_map_path']`` if that key is there.
+
+        Raises:
+            FileNotFoundError: if the file is missing.
+            ValueError: if it cannot be read, or is not of the image's size (``ori_shape``).
+        """
         if results.get('seg_map_path') is None:
             return results
-        return super().transform(results)
+        try:
+            results = super().transform(results)
+        except FileNotFoundError:
+            raise
+        except _UNREADABLE as error:
+            # What decoders raise does not name the file.
+            raise ValueError(
+                f'the labels {results["seg_map_path"]} cannot be read: {error}') from error
+        if 'ori_shape' in results:
+            size = tuple(results['ori_shape'][:2])
+            labels = results['gt_seg_map']
+            if labels.ndim < 2 and 1 in size and labels.size == size[0] * size[1]:
+                # The toolbox drops axes of length 1.
+                results['gt_seg_map'] = labels = labels.reshape(size)
+            check_label_size(results, labels, size)
+        return results

@@ -11,6 +11,8 @@ from mmseg.registry import TRANSFORMS
 from mmseg_lrr import checks
 from mmseg_lrr.ops.resize import canvas_size, fitted_size, resize_bicubic
 
+from .check_image import check_image
+
 
 @TRANSFORMS.register_module()
 class ResizeToCanvas(BaseTransform):
@@ -40,10 +42,12 @@ class ResizeToCanvas(BaseTransform):
         self.divisor = checks.integer('divisor', divisor, 1)
 
     def transform(self, results: dict) -> dict:
-        """Resize and pad ``results['img']`` (H, W, 3)."""
-        image = results['img']
-        if image.ndim == 2:
-            image = np.repeat(image[..., None], 3, axis=2)
+        """Resize and pad ``results['img']``, (H, W, 3) or grey.
+
+        Raises:
+            TypeError, ValueError: if it is no image; the message names the file.
+        """
+        image = check_image(results)
         size = image.shape[:2]
         canvas = canvas_size(size, self.scale, self.divisor)
         height, width = fitted_size(size, canvas)

@@ -13,6 +13,8 @@ from mmseg.registry import TRANSFORMS
 from mmseg_lrr import checks
 from mmseg_lrr.ops.square_canvas import scale_image, scale_labels
 
+from .check_image import check_image, check_label_size
+
 
 class ScaleToSquare(BaseTransform):
     """Scale an image at random and crop or pad it about its centre to a square.
@@ -60,10 +62,18 @@ class ScaleToSquare(BaseTransform):
         return long_side, min(self.canvas, long_side)
 
     def transform(self, results: dict) -> dict:
-        """Scale ``results['img']`` (H, W, 3) and its labels."""
-        size = results['img'].shape[:2]
+        """Scale ``results['img']``, (H, W, 3) or grey, and its labels.
+
+        Raises:
+            TypeError, ValueError: if it is no image, or its labels are of another size; the message
+                names the file.
+        """
+        image = check_image(results)
+        size = image.shape[:2]
+        for key in results.get('seg_fields', ()):
+            check_label_size(results, results[key], size)
         long_side, side = self.sides(self.draw(), size)
-        planes = torch.from_numpy(np.ascontiguousarray(results['img'])).permute(2, 0, 1)
+        planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         scaled = scale_image(planes, long_side, side, self.pad_value)
         results['img'] = np.ascontiguousarray(scaled.permute(1, 2, 0).numpy())
         for key in results.get('seg_fields', ()):

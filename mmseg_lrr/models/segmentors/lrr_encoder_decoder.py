@@ -112,7 +112,15 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         Raises:
             FloatingPointError: if one is not finite; the message names the backbone's parameters
                 too. See ``LRRHead.loss``.
+            ValueError: if labels are not a map of the input's size; the message names the file.
         """
+        for sample in data_samples:
+            shape = tuple(sample.gt_sem_seg.data.shape)
+            if shape != (1, *inputs.shape[2:]):
+                name = sample.metainfo.get('seg_map_path') or sample.metainfo.get('img_path')
+                raise ValueError(f'the labels {name or "of a sample"} are of shape {shape} where '
+                                 f'they meet an input of {tuple(inputs.shape[2:])} (height, '
+                                 'width); label maps have one channel and the image\'s size')
         with naming_parameters(self.backbone):
             return super().loss(inputs, data_samples)
 

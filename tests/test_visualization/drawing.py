@@ -24,7 +24,7 @@ def example(seed: int = 0, *, labels: bool = True, masks: int = 1) -> Example:
     truth[:5, :10] = 255
     return Example(
         name=f'made_up_{seed}',
-        image=random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8),
+        image=random.integers(0, 256, (3, 4, 3), np.uint8).repeat(10, axis=0).repeat(10, axis=1),
         labels=truth if labels else None,
         predictions={name: blocks() for name in ('32x', '16x', '8x', 'ms', 'ms+crf')},
         masks={name: random.random((masks, HEIGHT, WIDTH)) for name in ('16x', '8x')}

@@ -59,7 +59,7 @@ def test_scale_runs_from_low_at_the_bottom_to_high_at_the_top() -> None:
                        cell_width=CELL_WIDTH)
     colours = bar_colours(sheet).astype(int)
     expected = matplotlib.colormaps['viridis'](np.linspace(1, 0, len(colours)), bytes=True)[:, :3]
-    np.testing.assert_allclose(colours[3:-3], expected.astype(int)[3:-3], atol=6)
+    np.testing.assert_allclose(colours[3:-3], expected.astype(int)[3:-3], atol=12)
     assert sheet.shape[1] > draw_sheet([Row([Cell(grey)])], cell_width=CELL_WIDTH).shape[1]
 
 

@@ -18,14 +18,14 @@ from unittest import mock
 
 import torch
 from heads import build_model
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
 from mmseg.apis import init_model
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import DATASETS
 from side_by_side import device_line, table
 
-import mmseg_lrr
+import mmseg_lrr  # noqa: F401  registers the parts
 from mmseg_lrr.models.decode_heads import lrr_head
 from mmseg_lrr.ops.tiled_conv import active_tiles
 
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    cfg = mmseg_lrr.get_config(args.config)
+    cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     model = init_model(cfg, args.checkpoint, device='cpu')

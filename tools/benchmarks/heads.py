@@ -11,6 +11,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -62,10 +63,14 @@ def build_features(size: int, batch: int, device: str) -> list[torch.Tensor]:
     ]
 
 
-def head_loss(head: LRRHead, features: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-    """The sum of the head's losses for labels given as a tensor."""
+def head_loss(head: LRRHead, features: list[torch.Tensor], labels: torch.Tensor,
+              levels: Callable | None = None) -> torch.Tensor:
+    """The sum of the head's losses for labels given as a tensor.
+
+    ``levels`` runs the head's levels in its place (compiled, in half precision).
+    """
     total = 0
-    for level, scores in head.forward_levels(features).items():
+    for level, scores in (levels or head.forward_levels)(features).items():
         target = subsample_labels(labels, head.level_strides[level])
         total = total + head.loss_decode(scores, target)
     return total

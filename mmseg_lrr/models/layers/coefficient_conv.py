@@ -8,6 +8,10 @@ from mmseg_lrr.ops.tiled_conv import tiled_conv2d
 from mmseg_lrr.ops.winograd import winograd_conv2d, winograd_pays
 
 
+# Of the tiles; gathering and scattering more costs what it saves (tools/benchmarks/gated.py).
+_MOST_TILES = 0.5
+
+
 class CoefficientConv(nn.Conv2d):
     """A convolution that keeps the size, starting at zero (spec section 1.1).
 
@@ -31,9 +35,10 @@ class CoefficientConv(nn.Conv2d):
 
         Args:
             x: the feature map.
-            active: (N, ceil(h / 8), ceil(w / 8)) bool, tiles to compute; zero in the others.
+            active: (N, ceil(h / 4), ceil(w / 4)) bool, the tiles that are needed. The others are
+                zero, or computed too where most are needed.
         """
-        if active is not None:
+        if active is not None and active.float().mean() <= _MOST_TILES:
             return tiled_conv2d(x, self.weight, self.bias, active)
         if winograd_pays(x, self.weight, x[:, 0].numel()):
             return winograd_conv2d(x, self.weight, self.bias, self.padding[0])

@@ -3,7 +3,8 @@
 
     python tools/benchmarks/gated.py CONFIG CHECKPOINT [--images 50] [--cfg-options KEY=VALUE ...]
 
-For each threshold: the fraction of the finest levels' tiles that are computed, the largest
+For each threshold: the fraction of the finest levels' tiles that are needed (above a half, all are
+computed), the largest
 difference of a score, the mIoU lost, and the head's and the model's time beside the dense ones'.
 ``--against`` also times two ResNet-101 models with random weights on the same photographs: the
 toolbox's DeepLabV3+ R101-D8, and LRR-4x R101 with the tiles that are active in CONFIG's model.
@@ -125,7 +126,7 @@ def main() -> None:
     print(f'{device_line()}; {count} photographs of {tuple(inputs.shape[2:])} (the last), medians')
     print(table(
         'Gated refinement, LRR of ' + str(args.config),
-        ('refine_threshold', 'tiles computed (8x, 4x)', 'largest score difference', 'mIoU',
+        ('refine_threshold', 'tiles needed (8x, 4x)', 'largest score difference', 'mIoU',
          'mIoU lost', 'head, s', 'dense / gated'),
         [('dense', 1., 0., float(results[0.]), 0., median[0.], 1.)] + [
             (key, statistics.mean(fractions[key]), differences[key], float(results[key]),

@@ -8,6 +8,7 @@ line and translated before.
 
 from __future__ import annotations
 
+import argparse
 import runpy
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from mmengine.config import Config
 
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 
+from .cpu_processes import cpu_process_group
 from .testing import DEFAULT_CRF_PRESET, crf_config, default_crf
 from .toolbox_repairs import repaired
 
@@ -62,18 +64,66 @@ def find_script(name: str, package: Path | None = None) -> Path:
     )
 
 
+def _config(argv: Sequence[str]) -> Config | None:
+    """The config on the command line; None if there is none, which the toolbox's script says."""
+    path = next((argument for argument in argv if argument.endswith('.py')), None)
+    return None if path is None or not Path(path).is_file() else Config.fromfile(path)
+
+
 def _own_crf(argv: Sequence[str]) -> dict:
     """The CRF that the config on the command line names, else the default."""
-    config = next((argument for argument in argv if argument.endswith('.py')), None)
-    if config is None or not Path(config).is_file():
-        return crf_config()  # The toolbox's script says what is missing.
-    return default_crf(Config.fromfile(config))
+    cfg = _config(argv)
+    return crf_config() if cfg is None else default_crf(cfg)
 
 
 def _abbreviates(argument: str, option: str) -> bool:
     """Whether argparse takes an argument for an option: it understands ``--cfg=...`` too."""
     name = argument.partition('=')[0]
     return len(name) > 2 and option.startswith(name)
+
+
+def _with_options(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Add ``--cfg-options`` before those of the user, who has the last word."""
+    if not options:
+        return list(arguments)
+    # The parser adds up what several --cfg-options say; of one setting the last counts. After a
+    # bare "--" there are no options.
+    users = (number for number, argument in enumerate(arguments)
+             if argument == '--' or _abbreviates(argument, '--cfg-options'))
+    first = next(users, len(arguments))
+    return [*arguments[:first], '--cfg-options', *options, *arguments[first:]]
+
+
+def _launcher(argv: Sequence[str]) -> str:
+    """Value of ``--launcher``, read as the toolbox's scripts read it."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument('--launcher', default='none')
+    try:
+        return parser.parse_known_args(argv)[0].launcher
+    except argparse.ArgumentError:
+        return 'none'  # The toolbox's script says what is wrong.
+
+
+def _resume(argv: Sequence[str], cfg: Config | None) -> list[str]:
+    """Let ``--resume`` go on from the work folder although the config names a ``load_from``.
+
+    By itself the toolbox resumes from the checkpoint that ``load_from`` names: the second of two
+    stages would take the first stage's last checkpoint for its own, with its number of epochs.
+    """
+    arguments = list(argv)
+    resuming = [word for word in arguments if _abbreviates(word, '--resume')]
+    users = any(word.startswith('load_from=') for word in arguments)
+    if not resuming or users or cfg is None or cfg.get('load_from') is None:
+        return arguments
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument('--work-dir')
+    config = Path(cfg.filename)
+    work_dir = (parser.parse_known_args(arguments)[0].work_dir or cfg.get('work_dir')
+                or Path('work_dirs') / config.stem)
+    if (Path(work_dir) / 'last_checkpoint').is_file():
+        return _with_options(arguments, ['load_from=None'])
+    # Nothing to go on from: the first start of this stage.
+    return [word for word in arguments if word not in resuming]
 
 
 def translate(argv: Sequence[str]) -> list[str]:
@@ -104,13 +154,9 @@ def translate(argv: Sequence[str]) -> list[str]:
         tta = any(_abbreviates(argument, '--tta') for argument in arguments)
         place = 'tta_model.crf' if tta else 'model.test_cfg.crf'
         # The loop refuses a segmentor that would ignore the CRF.
-        options = ['--cfg-options', 'test_cfg.type=LRRTestLoop']
+        options = ['test_cfg.type=LRRTestLoop']
         options += [f'{place}.{option}={value}' for option, value in crf.items()]
-        # The parser adds up what several --cfg-options say; of one setting the last counts.
-        users = (number for number, argument in enumerate(arguments)
-                 if _abbreviates(argument, '--cfg-options'))
-        first = next(users, len(arguments))
-        arguments[first:first] = options
+        arguments = _with_options(arguments, options)
     return [*arguments, *argv[end:]]
 
 
@@ -126,17 +172,29 @@ def _run(script: Path, argv: Sequence[str], more_help: str = '') -> None:
         raise
 
 
+def _run_launched(name: str, argv: Sequence[str], more_help: str = '') -> None:
+    """Run a script that knows ``--launcher``, with or without GPUs."""
+    with cpu_process_group(_launcher(argv), _config(argv)) as options:
+        _run(find_script(name), _with_options(argv, options), more_help)
+
+
 def train(argv: Sequence[str] | None = None) -> None:
     """Run the toolbox's ``train.py``.
+
+    ``--launcher pytorch`` also works without a GPU, and ``--resume`` with a config that has a
+    ``load_from``: it goes on from the work folder, or begins if there is no checkpoint yet.
 
     Args:
         argv: Arguments without the program's name; those of this process by default.
     """
-    _run(find_script('train.py'), sys.argv[1:] if argv is None else argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    _run_launched('train.py', _resume(arguments, _config(arguments)))
 
 
 def test(argv: Sequence[str] | None = None) -> None:
     """Run the toolbox's ``test.py``, understanding our options too (see :func:`translate`).
+
+    ``--launcher pytorch`` also works without a GPU.
 
     Args:
         argv: Arguments without the program's name; those of this process by default.
@@ -147,7 +205,7 @@ def test(argv: Sequence[str] | None = None) -> None:
         # As argparse ends for the toolbox's own options.
         print(f'test.py: error: argument --crf: {error}', file=sys.stderr)
         raise SystemExit(2) from error
-    _run(find_script('test.py'), arguments, _TEST_HELP)
+    _run_launched('test.py', arguments, _TEST_HELP)
 
 
 def script(argv: Sequence[str] | None = None) -> None:

@@ -30,7 +30,8 @@ from ..small_segmentors import lrr_config, stock_config
 NAN, INF = math.nan, math.inf
 
 #: Components without options of their own.
-OMITTED = {'ProgressBarHook', 'ResetMomentumHook', 'DataListHook', 'KeepOriginalImage'}
+OMITTED = {'ProgressBarHook', 'ResetMomentumHook', 'DataListHook', 'KeepOriginalImage',
+           'LRRCheckpointHook'}
 
 
 class Row(NamedTuple):

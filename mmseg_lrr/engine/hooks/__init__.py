@@ -3,9 +3,10 @@
 
 from .class_bases_hook import ClassBasesHook
 from .data_list_hook import DataListHook
+from .lrr_checkpoint_hook import LRRCheckpointHook
 from .lrr_visualization_hook import LRRVisualizationHook
 from .progress_bar_hook import ProgressBarHook
 from .reset_momentum_hook import ResetMomentumHook
 
-__all__ = ['ClassBasesHook', 'DataListHook', 'LRRVisualizationHook', 'ProgressBarHook',
-           'ResetMomentumHook']
+__all__ = ['ClassBasesHook', 'DataListHook', 'LRRCheckpointHook', 'LRRVisualizationHook',
+           'ProgressBarHook', 'ResetMomentumHook']

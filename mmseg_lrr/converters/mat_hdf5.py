@@ -16,6 +16,8 @@ _NUMERIC_CLASSES = {
 }  # fmt: skip
 # A network nests a handful of levels; a reference that leads back to itself has no end.
 _MAX_DEPTH = 32
+# Of all arrays together: several times a VGG-16 with every level.
+_MAX_BYTES = 4 * 2**30
 
 
 class Hdf5Reader:
@@ -32,6 +34,7 @@ class Hdf5Reader:
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
+        self._left = _MAX_BYTES
 
     def member(self, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
         """Returns what a group holds under a name.
@@ -56,6 +59,8 @@ class Hdf5Reader:
         kind = kind.decode('ascii', 'replace') if isinstance(kind, bytes) else str(kind)
         if 'MATLAB_sparse' in node.attrs:
             return Unread('sparse array')
+        if isinstance(node, h5py.Dataset):
+            self._count(node)
         if isinstance(node, h5py.Group):
             return self._struct(node, depth) if kind == 'struct' else Unread(f'object {kind}')
         if node.attrs.get('MATLAB_empty', 0):
@@ -70,6 +75,13 @@ class Hdf5Reader:
             return node[()].T
         return Unread(kind or 'value without a class')
 
+    def _count(self, node: h5py.Dataset) -> None:
+        """Refuses to make arrays of more than any network has; a shape costs the file nothing."""
+        self._left -= node.size * node.dtype.itemsize
+        if self._left < 0:
+            raise MatFileError(f'{node.name}, of shape {node.shape}, brings what is read to more '
+                               f'than {_MAX_BYTES} bytes')
+
     @staticmethod
     def _empty(node: h5py.Dataset, kind: str) -> Any:
         if kind == 'struct':
@@ -78,7 +90,10 @@ class Hdf5Reader:
             return []
         if kind == 'char':
             return ''
-        return np.zeros(tuple(int(size) for size in node[()]))
+        shape = tuple(int(size) for size in node[()])
+        if 0 not in shape:
+            raise MatFileError(f'{node.name} is called empty, but of shape {shape}')
+        return np.zeros(shape)
 
     def _struct(self, group: h5py.Group, depth: int) -> StructArray:
         fields = {name: self.member(group, name) for name in group}

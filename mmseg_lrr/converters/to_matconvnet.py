@@ -16,6 +16,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from .. import checks
+from ..compat import load_protected
 from .config_check import bare_model
 from .dagnn_layers import dagnn_layers
 from .mat_file import write_mat
@@ -115,8 +116,8 @@ def export(
 
 def _load(path: str | os.PathLike) -> dict[str, Any]:
     try:
-        # Weights only: a checkpoint is somebody's file, and nothing in it is executed.
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+        # A checkpoint is somebody's file, and nothing in it is executed.
+        checkpoint = load_protected(path, map_location='cpu')
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
             f'{path} cannot be read as a checkpoint ({type(error).__name__}: {error})'

@@ -550,7 +550,8 @@ class LRRHead(BaseDecodeHead):
         if flag in state_dict and stored:
             source = stored[0]
             for level in self.levels:
-                if level not in stored and self.factors[level] == self.factors[source]:
+                own = self.reconstructions[level].bases
+                if level not in stored and state_dict[keys[source]].shape == own.shape:
                     state_dict[keys[level]] = state_dict[keys[source]].clone()
                     print_log(f'Level {level} takes over the basis functions of {source}.',
                               logger='current')

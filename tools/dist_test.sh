@@ -2,7 +2,8 @@
 # Test with several processes on this machine, or on NNODES machines, each running this script.
 # Usage: tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [options of tools/test.py]
 # One process a GPU; without GPUs the processes share the CPU.
-# Variables: NNODES (1), NODE_RANK (0), MASTER_ADDR (127.0.0.1), PORT (29500; 0 takes a free one).
+# Variables: NNODES (1), NODE_RANK (0), MASTER_ADDR (127.0.0.1), PORT (29500;
+# one machine: a free one).
 set -euo pipefail
 if (($# < 3)); then
     echo "usage: $0 CONFIG CHECKPOINT PROCESSES [options of tools/test.py]" >&2
@@ -13,8 +14,13 @@ checkpoint=$2
 processes=$3
 shift 3
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+if [[ ${NNODES:-1} == 1 && -z ${PORT:-} ]]; then
+    group=(--standalone)
+else
+    group=(--nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"
+        --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}")
+fi
 PYTHONPATH="$(dirname "$tools")${PYTHONPATH:+:$PYTHONPATH}" \
 exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$processes" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+    "${group[@]}" --nproc_per_node="$processes" \
     "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

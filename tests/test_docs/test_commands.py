@@ -147,8 +147,11 @@ def understand(command: Command, only_parse: Callable) -> None:
     """Check a command that needs more than a test has."""
     words = shlex.split(re.sub(r'configs/lrr/CONFIG\.py', 'configs/lrr/lrr4x_r101_voc.py',
                                substituted(command.text)))
-    if words[0] == 'torchrun':
-        words = ['python', *words[words.index(next(w for w in words if w.endswith('.py'))):]]
+    if words[0].startswith('tools/dist_'):
+        # The script, its config and number of processes, and options of tools/train.py or test.py.
+        script, config, processes, *rest = words
+        assert (ROOT / script).is_file() and int(processes) > 1
+        words = ['python', script.replace('dist_', '').replace('.sh', '.py'), config, *rest]
     if words[0] != 'python':
         check_other(words)
         return

@@ -5,6 +5,7 @@ import json
 
 import cv2
 import pytest
+from mmengine.config import Config
 
 from mmseg_lrr.apis.demo import run_demo
 
@@ -28,14 +29,34 @@ def test_results_file_holds_every_row(demo):
     assert results['seconds'] > 0
 
 
-def test_panel_has_a_row_an_image_and_a_column_a_picture(demo):
+def test_pictures_have_a_column_a_picture(demo):
     work_dir, _ = demo
-    panel = cv2.imread(str(work_dir / 'levels.png'))
-    # image, ground truth, four levels, three masks
-    assert panel.shape[1] > 9 * 100
-    assert panel.shape[0] > 3 * 100
-    # the masks' colour scale (viridis' dark blue-violet) and the drawn labels are not blank
-    assert len({tuple(pixel) for pixel in panel[::7, ::7].reshape(-1, 3).tolist()}) > 100
+    levels, masks = (cv2.imread(str(work_dir / f'{name}.png')) for name in ('levels', 'masks'))
+    # image, ground truth, four levels, ms, ms+crf; three images below one another
+    assert levels.shape[1] > 8 * 240
+    assert levels.shape[0] > 3 * 150
+    # image and four levels, the colour scale
+    assert 5 * 240 < masks.shape[1] < 6 * 240
+    # the masks' colour scale and the drawn labels are not blank
+    assert len({tuple(pixel) for pixel in masks[::7, ::7].reshape(-1, 3).tolist()}) > 100
+
+
+def test_it_ends_with_the_page(demo):
+    work_dir, results = demo
+    page = (work_dir / 'report' / 'report.html').read_text()
+    for figure in (*results['levels'].values(), results['ms'], results['ms_crf']):
+        assert f'{figure:.2f}</td>' in page
+    # The table, the curves of the boundaries and of the training, the three images.
+    assert page.count('data:image/svg+xml') == 2
+    assert 'training curves' in page
+    assert page.count('class="card"') == 3
+
+
+def test_other_tools_find_the_config_beside_the_checkpoint(demo):
+    work_dir, _ = demo
+    cfg = Config.fromfile(work_dir / 'lrr4x_r18_shapes_demo.py')
+    assert cfg.model.type == 'LRREncoderDecoder'
+    assert cfg.test_dataloader.dataset.data_root == str(work_dir / 'shapes')
 
 
 def test_checkpoint_carries_the_bases(demo):

@@ -97,6 +97,20 @@ def test_every_cell(project: Path, made: tuple) -> None:
     assert not list(out.rglob('.*.part'))
 
 
+def test_page_holds_the_table_and_the_images(project: Path, made: tuple) -> None:
+    out, rows = made
+    page = (out / 'report.html').read_text()
+    for name, row in rows['config'].items():
+        assert f'<tr><th>{name}</th>' in page
+        assert f'>{row.miou:.2f}</td>' in page and f'>{row.trimap[3]:.2f}</td>' in page
+    # Outputs are called as in the table.
+    for name in ROWS:
+        assert f'<button type="button" data-output="{name}">' in page
+    assert page.count('class="card"') == 3 and page.count('class="layer mask"') == 9
+    # No training has left a log here.
+    assert page.count('data:image/svg+xml') == 1
+
+
 def test_notes_say_what_was_counted(project: Path, made: tuple) -> None:
     out, _ = made
     text = (out / 'report.md').read_text()

@@ -1,0 +1,149 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Strips of evenly spaced images reach the visualiser, in validation and in testing."""
+
+import itertools
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from mmseg.registry import HOOKS, MODELS
+from mmseg.visualization import SegLocalVisualizer
+from small_segmentors import build, lrr_config, stock_config, tta_pipeline
+from torch import nn
+
+from mmseg_lrr.visualization import Example, draw_levels
+
+from .small_test import dataset_config, make_images
+
+LEVELS = ('32x', '16x', '8x', '4x')
+CLASSES, PALETTE = ('a', 'b', 'c'), [[0, 0, 0], [1, 1, 1], [2, 2, 2]]
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp('images'))
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, np.ndarray, int]]:
+    """What reaches the visualiser."""
+    images: list = []
+    add_image = Visualizer.add_image
+
+    def record(self: Visualizer, name: str, image: np.ndarray, step: int = 0) -> None:
+        images.append((name, image, step))
+        add_image(self, name, image, step)
+
+    monkeypatch.setattr(Visualizer, 'add_image', record)
+    return images
+
+
+def make_runner(model: nn.Module, folder: Path, work_dir: Path, *, pipeline: list | None = None,
+                backends: list | None = None, **hook: int) -> Runner:
+    """A runner whose config has the one line."""
+    loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+                  dataset=dataset_config(folder, pipeline))
+    evaluator = dict(type='LRRIoUMetric')
+    number = next(_numbers)
+    return Runner(
+        model=model, work_dir=str(work_dir), val_dataloader=loader, val_evaluator=evaluator,
+        val_cfg=dict(type='ValLoop'), test_dataloader=loader, test_evaluator=evaluator,
+        test_cfg=dict(type='LRRTestLoop'),
+        custom_hooks=[dict(type='LRRVisualizationHook', **hook)],
+        visualizer=dict(type='SegLocalVisualizer', name=f'strips_{number}',
+                        vis_backends=backends or [dict(type='LocalVisBackend')]),
+        default_scope='mmseg', log_level='WARNING', experiment_name=f'strips_{number}')
+
+
+def expected_strip(model: nn.Module, runner: Runner, folder: Path, index: int,
+                   names: dict[str, str]) -> np.ndarray:
+    """The strip of an image from a pass of its own."""
+    from mmengine.dataset import pseudo_collate
+    with torch.no_grad():
+        (sample, ) = model.test_step(pseudo_collate([runner.test_dataloader.dataset[index]]))
+    image = cv2.imread(str(folder / 'images' / f'{index}.png'))[..., ::-1]
+    labels = cv2.imread(str(folder / 'labels' / f'{index}.png'), cv2.IMREAD_UNCHANGED)
+    predictions = {name: sample.get(field).data[0].numpy() for name, field in names.items()}
+    return draw_levels([Example(str(index), image, labels, predictions)], CLASSES, PALETTE,
+                       cell_width=60)
+
+
+@pytest.mark.parametrize('mode', ['val', 'test'])
+def test_levels_of_some_images_are_sent(folder: Path, tmp_path: Path, sent: list, mode: str
+                                        ) -> None:
+    # The hook has the levels stored by itself.
+    model = build(lrr_config(test_cfg=dict(level_outputs=False)))
+    runner = make_runner(model, folder, tmp_path, count=3, cell_width=60)
+    metrics = getattr(runner, mode)()
+    assert [name for name, _, _ in sent] == [f'{mode}_levels_{index}' for index in (0, 2, 4)]
+    assert [step for _, _, step in sent] == [0] * 3
+    assert {f'mIoU_{level}' for level in LEVELS} <= set(metrics)
+    names = {level: f'pred_sem_seg_{level}' for level in LEVELS}
+    for index, (_, strip, _) in zip((0, 2, 4), sent, strict=True):
+        np.testing.assert_array_equal(
+            strip, expected_strip(model, runner, folder, index, names))
+    # The local backend has written them.
+    for name, strip, _ in sent:
+        (file, ) = tmp_path.rglob(f'{name}_0.png')
+        np.testing.assert_array_equal(cv2.imread(str(file))[..., ::-1], strip)
+
+
+def test_final_output_where_there_are_no_levels(folder: Path, tmp_path: Path, sent: list) -> None:
+    model = build(stock_config())
+    runner = make_runner(model, folder, tmp_path, count=1, cell_width=60)
+    runner.val()
+    ((name, strip, _), ) = sent
+    assert name == 'val_levels_0'
+    np.testing.assert_array_equal(strip, expected_strip(
+        model, runner, folder, 0, {'prediction': 'pred_sem_seg'}))
+
+
+@pytest.mark.parametrize('crf', [False, True])
+def test_multi_scale_testing_shows_the_fused_output(folder: Path, tmp_path: Path, sent: list,
+                                                    crf: bool) -> None:
+    segmentor = build(lrr_config())
+    config = dict(type='LRRTTAModel', fusion='max')
+    if crf:
+        config['crf'] = dict(type='DenseCRF', iterations=1, bilateral_std_xy=20)
+    model = MODELS.build(ConfigDict(**config, module=segmentor)).eval()
+    runner = make_runner(model, folder, tmp_path, count=1, cell_width=60,
+                         pipeline=tta_pipeline(file=True))
+    runner.test()
+    ((name, strip, _), ) = sent
+    assert name == 'test_levels_0'
+    np.testing.assert_array_equal(strip, expected_strip(
+        model, runner, folder, 0, {'ms+crf' if crf else 'ms': 'pred_sem_seg'}))
+
+
+def test_tensorboard_takes_the_strips(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip('tensorboard', reason='tensorboard is not installed')
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    runner = make_runner(build(lrr_config()), folder, tmp_path, count=2, cell_width=60,
+                         backends=[dict(type='TensorboardVisBackend')])
+    runner.val()
+    (events, ) = tmp_path.rglob('events.out*')
+    log = EventAccumulator(str(events)).Reload()
+    assert sorted(log.Tags()['images']) == ['val_levels_0', 'val_levels_4']
+
+
+def test_options_are_checked() -> None:
+    for options, message in (
+        (dict(count=0), 'count must be an integer >= 1, got 0'),
+        (dict(cell_width=20), 'cell_width must be an integer >= 40, got 20'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            HOOKS.build(dict(type='LRRVisualizationHook', **options))
+
+
+@pytest.fixture(autouse=True)
+def _no_visualiser_stays() -> None:
+    yield
+    for kind in (Visualizer, SegLocalVisualizer):
+        kind._instance_dict.clear()

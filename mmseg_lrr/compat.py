@@ -17,6 +17,7 @@ import pickle
 import re
 import sys
 import zipfile
+from _compat_pickle import IMPORT_MAPPING
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -274,10 +275,11 @@ class _ListedUnpickler(pickle.Unpickler):
             value, full_name = entry if isinstance(entry, tuple) else (
                 entry, f'{entry.__module__}.{entry.__qualname__}')
             listed[full_name] = value
-        try:
-            return listed[f'{module}.{name}']
-        except KeyError:
-            raise pickle.UnpicklingError(f'{module}.{name} is not allowed') from None
+        # Old pickles have Python 2's names of modules.
+        wanted = f'{IMPORT_MAPPING.get(module, module)}.{name}'
+        if wanted not in listed:
+            raise pickle.UnpicklingError(f'{wanted} is not allowed')
+        return listed[wanted]
 
 
 #: A module as ``torch.load`` wants one, in which :class:`_ListedUnpickler` stands for pickle's.
@@ -309,10 +311,11 @@ def load_protected(file: Any, map_location: Any = None) -> Any:
         return torch.load(file, map_location=map_location, weights_only=False,
                           pickle_module=_listed_pickle)
     except pickle.UnpicklingError as error:
-        # torch's own text goes on to say how to take the protection off.
-        reason = str(error).split('WeightsUnpickler error:')[-1].strip().splitlines()[0]
+        # Most of torch's text says how to take the protection off.
+        lines = str(error).splitlines()
+        reason = next((line for line in lines if line and 'weights_only' not in line), 'no reason')
         raise pickle.UnpicklingError(
-            f'refused: {name} holds more than weights, and loading it could run commands ({reason})'
+            f'refused: {name} holds more than weights, and loading it could run commands: {reason}'
         ) from error
 
 

@@ -28,7 +28,7 @@ from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 
 from ..small_segmentors import batch, build, lrr_config, random_image, tta_pipeline
 
-FEW, MANY = 6, 150
+FEW, MANY = 6, 60
 EXAMPLES = [pytest.param(FEW, id='few'), pytest.param(MANY, marks=pytest.mark.slow, id='many')]
 
 SEEDS = st.integers(0, 2**31 - 1)

@@ -134,6 +134,8 @@ class LRRCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Save the best; what it replaces is removed at the end."""
+        if not self.save_best:
+            return  # A validation without a training has not chosen a backend either.
         backend = self.file_backend
         self.file_backend = _RemovingLater(backend)
         try:

@@ -1,16 +1,25 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """A project of a user: a config over the package's runtime, a tiny network, a few images."""
 
+import itertools
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from small_segmentors import lrr_config, random_image, single_pipeline, tta_pipeline
+
+from mmseg_lrr.apis import toolbox
+
+_numbers = itertools.count()
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,7 +39,7 @@ test_evaluator = val_evaluator
 tta_pipeline = {tta_pipeline!r}
 train_cfg = dict(type='IterBasedTrainLoop', max_iters={iterations}, val_interval={val_interval})
 optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=5e-4))
+    type='OptimWrapper', optimizer=dict(type='SGD', lr=1e-2, momentum=0.9, weight_decay=5e-4))
 param_scheduler = [dict(type='PolyLR', power=0.9, begin=0, end={iterations}, by_epoch=False)]
 default_hooks = dict(
     checkpoint=dict(interval={interval}, max_keep_ckpts={keep}), logger=dict(interval=1))
@@ -85,6 +94,39 @@ def make_project(folder: Path, *, images: int = 8, iterations: int = 4, interval
         test_pipeline=single_pipeline(file=True), tta_pipeline=tta_pipeline(file=True),
         iterations=iterations, val_interval=val_interval, interval=interval, keep=keep))
     return folder
+
+
+def train(monkeypatch: pytest.MonkeyPatch, folder: Path, work_dir: str, *options: str) -> Path:
+    """Run ``tools/train.py config.py`` in this process.
+
+    Args:
+        monkeypatch: Changes the working directory, and leaves out what a small run does not need.
+        folder: The project.
+        work_dir: Name of the work folder in it.
+        options: More of the command line, ``--cfg-options`` last.
+
+    Returns:
+        The work folder.
+    """
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    # Loggers and their records are kept by the experiment's name.
+    own = [] if '--cfg-options' in options else ['--cfg-options']
+    toolbox.train(['config.py', '--work-dir', work_dir, *options, *own,
+                   f'experiment_name=tiny_{next(_numbers)}', 'log_level=WARNING'])
+    return folder / work_dir
+
+
+@contextmanager
+def full_disk(limit: int) -> Iterator[None]:
+    """Let no file of this process grow beyond ``limit`` bytes, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def environment(**more: str) -> dict[str, str]:

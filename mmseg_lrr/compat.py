@@ -27,7 +27,7 @@ from urllib.parse import urlparse
 #: Import name -> (name on the package index, first supported release, first release beyond).
 #: The forks published as ``onedl-*`` have the same import names and lie inside these ranges.
 SUPPORTED: dict[str, tuple[str, str, str]] = {
-    'torch': ('torch', '2.0', '3'),
+    'torch': ('torch', '2.4', '3'),
     'mmengine': ('mmengine', '0.10', '1'),
     'mmcv': ('mmcv', '2.0', '2.4'),
     'mmseg': ('mmsegmentation', '1.2', '1.5'),

@@ -112,16 +112,16 @@ class ExampleMaker:
             self.classes.index(checks.one_of('class', name, self.classes)) for name in masks]
         self._multi_scale = None
         if multi_scale and 'tta_model' in self._cfg and 'tta_pipeline' in self._cfg:
-            self._init_multi_scale(crf)
+            self._init_multi_scale(crf, device)
 
-    def _init_multi_scale(self, crf: Mapping | None) -> None:
+    def _init_multi_scale(self, crf: Mapping | None, device: str) -> None:
         cfg = copy.deepcopy(self._cfg)
         if cfg.tta_model.type == 'SegTTAModel':
             cfg.tta_model = ConfigDict(type='LRRTTAModel', fusion='mean')
         if cfg.get('test_dataloader') is None:
             cfg.test_dataloader = ConfigDict(dataset=dict())
         cfg = configure_test(cfg, tta=True, crf=None if crf is None else dict(crf))
-        self._multi_scale = MODELS.build({**cfg.model, 'module': self._segmentor}).eval()
+        self._multi_scale = MODELS.build({**cfg.model, 'module': self._segmentor}).to(device).eval()
         # The output before the CRF is shown too.
         self._multi_scale.crf_deferred = True
         self._multi_scale_pipeline = Compose(_without_annotations(cfg.tta_pipeline))

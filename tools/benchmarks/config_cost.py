@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from unittest import mock
 
 import torch
 
@@ -27,6 +28,8 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.utils.flop_counter import FlopCounterMode
+
+from mmseg_lrr.models.layers import coefficient_conv
 
 #: Training images of the published data sets, by list or folder; COCO's number is the poster's.
 IMAGES = {
@@ -102,7 +105,9 @@ def one_step(cfg: Config, device: str) -> dict[str, int]:
     on_gpu = torch.device(device).type == 'cuda'
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
-    with FlopCounterMode(display=False) as counter:
+    # The plain convolution's operations, which a GPU does, not those of its shorter way on a CPU.
+    plain = mock.patch.object(coefficient_conv, 'winograd_pays', return_value=False)
+    with plain, FlopCounterMode(display=False) as counter:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             loss, _ = model.parse_losses(model.loss(image, [sample]))
         size_kept = sum(size for size, _ in kept.values())

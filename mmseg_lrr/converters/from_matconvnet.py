@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,8 +47,11 @@ class Conversion:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the checkpoint, whole or not at all."""
+        # Through memory: where a file cannot grow, torch does not say why.
+        buffer = io.BytesIO()
+        torch.save(dict(meta=self.meta, state_dict=self.state_dict), buffer)
         with replacing(path) as temporary:
-            torch.save(dict(meta=self.meta, state_dict=self.state_dict), temporary)
+            temporary.write_bytes(buffer.getbuffer())
 
 
 def convert(

@@ -7,5 +7,6 @@ import pytest
 @pytest.fixture(autouse=True)
 def _quick_runners(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the config's text on one line, and do not ask the system for its compilers."""
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True),
+                        raising=False)  # The fork has none.
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
+from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
@@ -32,6 +33,8 @@ def feature_maps(channels: list[int], *, size: tuple[int, int] = (HEIGHT, WIDTH)
 def random_head(**options) -> LRRHead:
     """A head in float64 whose every parameter and basis function is random."""
     options = {'in_channels': [3, 4, 5, 6], 'num_classes': 3, **options}
+    # Whatever scope the tests before have left.
+    init_default_scope('mmseg')
     head = MODELS.build(dict(type='LRRHead', **options)).double()
     for name, tensor in head.state_dict().items():
         if name.endswith('bases'):

@@ -62,10 +62,16 @@ def _values_of_inputs(padded: Tensor, images: slice, rows: slice) -> Tensor:
     return (of_inputs @ both.reshape(_IN, -1)).view(_IN**2, padded.shape[1], -1)
 
 
-def _values_of_filters(weight: Tensor) -> Tensor:
-    """(C_out, C, 5, 5) -> (64, C_out, C): the filters, evaluated at the points."""
+def _values_of_filters(weight: Tensor, group: slice, turned: bool) -> Tensor:
+    """(C_out, C, 5, 5) -> (64, group, C): some filters, evaluated at the points.
+
+    ``turned`` are the filters of the gradient: upside down, and from outputs to inputs.
+    """
     of_filter = _matrices()[1]
-    return (of_filter @ weight.reshape(-1, KERNEL**2).t()).view(_IN**2, *weight.shape[:2])
+    if turned:
+        part = weight[:, group].flatten(2).transpose(1, 2)
+        return torch.matmul(of_filter.flip(1), part).permute(1, 2, 0)
+    return torch.matmul(of_filter, weight[group].flatten(2).transpose(1, 2)).transpose(0, 1)
 
 
 def _pad(x: Tensor, rows: int, columns: int, padding: int) -> Tensor:
@@ -82,16 +88,19 @@ def _groups(filters: int, channels: int) -> Iterator[slice]:
         yield slice(first, min(first + step, filters))
 
 
-def _convolve(x: Tensor, weight: Tensor, padding: int) -> Tensor:
-    filters, channels = weight.shape[:2]
+def _convolve(x: Tensor, weight: Tensor, padding: int, turned: bool = False) -> Tensor:
+    filters, channels = weight.shape[1::-1] if turned else weight.shape[:2]
     height, width = (side + 2 * padding - KERNEL + 1 for side in x.shape[2:])
     rows, columns = -(-height // _OUT), -(-width // _OUT)
     padded = _pad(x, rows, columns, padding)
     to_outputs = _matrices()[0]
     whole = x.new_empty(len(x), filters, rows, _OUT, columns, _OUT)
+    chunks = list(_chunks(len(x), rows, columns))
     for group in _groups(filters, channels):
-        values = _values_of_filters(weight[group])
-        for images, some_rows in _chunks(len(x), rows, columns):
+        values = _values_of_filters(weight, group, turned)
+        if len(chunks) > 1:
+            values = values.contiguous()
+        for images, some_rows in chunks:
             products = torch.bmm(values, _values_of_inputs(padded, images, some_rows))
             outputs = (to_outputs @ products.view(_IN**2, -1)).view(
                 _OUT, _OUT, values.shape[1], images.stop - images.start, -1, columns)
@@ -122,25 +131,27 @@ def _weight_gradient(x: Tensor, grad: Tensor, padding: int) -> Tensor:
 
 
 class _Winograd(torch.autograd.Function):
-    """The convolution of stride 1 without its bias."""
+    """The convolution of stride 1."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, padding: int) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
-        return _convolve(x, weight, padding)
+        scores = _convolve(x, weight, padding)
+        return scores if bias is None else scores.add_(bias[:, None, None])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        grad_x = grad_weight = None
+        grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
-            turned = weight.flip(2, 3).transpose(0, 1)
-            grad_x = _convolve(grad, turned, KERNEL - 1 - ctx.padding)
+            grad_x = _convolve(grad, weight, KERNEL - 1 - ctx.padding, turned=True)
         if ctx.needs_input_grad[1]:
             grad_weight = _weight_gradient(x, grad, ctx.padding)
-        return grad_x, grad_weight, None
+        if ctx.needs_input_grad[2]:
+            grad_bias = grad.sum(dim=(0, 2, 3))
+        return grad_x, grad_weight, grad_bias, None
 
 
 def winograd_pays(x: Tensor, weight: Tensor, outputs: int) -> bool:
@@ -178,5 +189,4 @@ def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int
     Returns:
         (N, C_out, H + 2 * padding - 4, W + 2 * padding - 4).
     """
-    result = _Winograd.apply(x, weight, padding)
-    return result if bias is None else result + bias[:, None, None]
+    return _Winograd.apply(x, weight, bias, padding)

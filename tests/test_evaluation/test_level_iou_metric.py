@@ -184,7 +184,7 @@ def test_format_only_needs_no_ground_truth(tmp_path) -> None:
     (dict(format_only=1), 'format_only must be True or False, got 1'),
     (dict(keep_results=False), 'keep_results must be one of True, got False'),
     (dict(trimap=dict(widths=(0, ))), r'widths\[0\] must be an integer >= 1, got 0'),
-    (dict(trimap=dict(width=3)), "unexpected keyword argument 'width'"),
+    (dict(trimap=dict(width=3)), "trimap option must be one of .*, got 'width'"),
     (dict(iou_metric=['mIoU']), "unexpected keyword argument 'iou_metric'"),
 ])
 def test_bad_options(options: dict, message: str) -> None:

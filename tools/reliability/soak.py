@@ -75,8 +75,8 @@ def main() -> None:
     parser.add_argument('--images', type=int, default=1000, help='images (default: 1000)')
     parser.add_argument('--workers', type=int, default=1,
                         help='processes that load images (default: 1)')
-    parser.add_argument('--limit', type=float, default=20.,
-                        help='slope that is tolerated, KiB an image (default: 20)')
+    parser.add_argument('--limit', type=float, default=64.,
+                        help='slope that is tolerated, KiB an image (default: 64)')
     args = parser.parse_args()
     torch.set_num_threads(1)
     before_all = Path.cwd()

@@ -76,7 +76,7 @@ def test_versions_of_this_stack_are_supported() -> None:
 @pytest.mark.parametrize(
     ('package', 'version'),
     [
-        ('torch', '2.0.0'), ('torch', '2.14.1+cpu'), ('torch', '2.5.0a0+git1234'),
+        ('torch', '2.4.0'), ('torch', '2.14.1+cpu'), ('torch', '2.5.0a0+git1234'),
         ('mmcv', '2.1.0'), ('mmcv', '2.2.0'), ('mmcv', '2.3.6'), ('mmengine', '0.10.12'),
         ('mmseg', '1.2.2'), ('mmseg', '1.4.2'),
     ],

@@ -68,7 +68,8 @@ class Command:
 
 def _weights(folder: Path) -> object:
     """All of the last checkpoint that decides how a run goes on."""
-    content = torch.load(folder / 'out' / 'iter_8.pth', map_location='cpu')
+    content = torch.load(
+        folder / 'out' / 'iter_8.pth', map_location='cpu', weights_only=True)
     parts = ('state_dict', 'optimizer', 'param_schedulers', 'random_states')
     return _comparable({part: content[part] for part in parts})
 
@@ -88,7 +89,7 @@ def _broken_training(folder: Path) -> str:
     out = folder / 'out'
     for path in out.glob('*.pth'):
         try:
-            torch.load(path, map_location='cpu')
+            torch.load(path, map_location='cpu', weights_only=True)
         except Exception as error:
             return f'{path.name} does not load: {error}'
     last = out / 'last_checkpoint'
@@ -149,9 +150,10 @@ COMMANDS = (
     Command('bases', ('compute_bases.py', '../config.py', 'bases.npy', '--patches', '300'),
             _bytes('bases.npy'), _not_reference('bases.npy')),
     Command('conversion', ('model_converters/matconvnet2mmseg.py', '../network.mat', 'out.pth'),
-            lambda folder: _comparable(torch.load(folder / 'out.pth')['state_dict']),
+            lambda folder: _comparable(
+                torch.load(folder / 'out.pth', weights_only=True)['state_dict']),
             lambda folder: '' if not (folder / 'out.pth').exists() or torch.load(
-                folder / 'out.pth') else 'out.pth is empty'),
+                folder / 'out.pth', weights_only=True) else 'out.pth is empty'),
 )
 
 

@@ -7,7 +7,6 @@ from mmseg_lrr import checks
 from mmseg_lrr.ops.tiled_conv import tiled_conv2d
 from mmseg_lrr.ops.winograd import winograd_conv2d, winograd_pays
 
-
 # Of the tiles; gathering and scattering more costs what it saves (tools/benchmarks/gated.py).
 _MOST_TILES = 0.5
 

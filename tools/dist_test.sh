@@ -13,16 +13,5 @@ config=$1
 checkpoint=$2
 processes=$3
 shift 3
-tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-if [[ ${NNODES:-1} == 1 && -z ${PORT:-} ]]; then
-    # Not --standalone, whose watch takes a machine that was suspended for a broken one.
-    PORT=$("${PYTHON:-python}" -c "import socket
-with socket.socket() as probe:
-    probe.bind(('127.0.0.1', 0))
-    print(probe.getsockname()[1])")
-fi
-PYTHONPATH="$(dirname "$tools")${PYTHONPATH:+:$PYTHONPATH}" \
-exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$processes" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
-    "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "$@"
+exec bash "$(dirname "${BASH_SOURCE[0]}")/dist_run.sh" "$processes" test.py "$config" \
+    "$checkpoint" --launcher pytorch "$@"

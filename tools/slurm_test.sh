@@ -12,11 +12,5 @@ job_name=$2
 config=$3
 checkpoint=$4
 shift 4
-tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-per_node=${GPUS_PER_NODE:-4}
-read -ra more <<<"${SRUN_ARGS:-}"
-PYTHONPATH="$(dirname "$tools")${PYTHONPATH:+:$PYTHONPATH}" \
-exec srun -p "$partition" --job-name="$job_name" --gres=gpu:"$per_node" \
-    --ntasks="${GPUS:-4}" --ntasks-per-node="$per_node" \
-    --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 ${more[@]+"${more[@]}"} \
-    "${PYTHON:-python}" -u "$tools/test.py" "$config" "$checkpoint" --launcher=slurm "$@"
+exec bash "$(dirname "${BASH_SOURCE[0]}")/slurm_run.sh" "$partition" "$job_name" test.py \
+    "$config" "$checkpoint" --launcher=slurm "$@"

@@ -16,9 +16,9 @@ from mmseg.apis import init_model
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from torch import Tensor
 
-from mmseg_lrr import checks
 from mmseg_lrr.models.layers import crop
 from mmseg_lrr.models.segmentors.restore import image_area
+from mmseg_lrr.ops import checks
 from mmseg_lrr.visualization import Example
 
 from .testing import configure_test

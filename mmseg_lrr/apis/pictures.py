@@ -10,8 +10,8 @@ from mmengine.registry import init_default_scope
 from mmseg.apis import init_model
 from mmseg.registry import DATASETS
 
-from mmseg_lrr import checks
 from mmseg_lrr.datasets.class_bases import dataset_class_names
+from mmseg_lrr.ops import checks
 
 from .examples import picture_config
 from .testing import configure_test

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
-from mmseg_lrr import checks
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
+from mmseg_lrr.ops import checks
 
 #: The CRF that the command lines use where no other is named.
 DEFAULT_CRF_PRESET = 'deeplab_v2_vgg16'

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import checks
 from ..evaluation.replacing import replacing
+from ..ops import checks
 from .mat_file import read_mat
 from .mat_values import MatFileError, StructArray, describe, fields, fields_or_none, is_real
 from .matconvnet import (

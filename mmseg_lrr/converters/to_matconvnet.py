@@ -15,8 +15,8 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from .. import checks
 from ..compat import load_protected
+from ..ops import checks
 from .config_check import bare_model
 from .dagnn_layers import dagnn_layers
 from .mat_file import write_mat

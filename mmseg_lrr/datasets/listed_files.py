@@ -9,7 +9,7 @@ from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 
 
 def check_listed_files(infos: Iterable[dict[str, Any]], folders: Mapping[str, str | None],

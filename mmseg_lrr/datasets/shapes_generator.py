@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 
 SHAPE_CLASSES = ('background', 'disc', 'box', 'triangle', 'star', 'ring', 'tree')
 SHAPE_PALETTE = (

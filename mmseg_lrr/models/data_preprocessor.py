@@ -8,9 +8,9 @@ from mmseg.registry import MODELS, TRANSFORMS
 from mmseg.utils import ConfigType, SampleList, stack_batch
 from torch import Tensor
 
-from mmseg_lrr import checks
 from mmseg_lrr.datasets.transforms import ScaleToSquare
 from mmseg_lrr.datasets.transforms.check_image import check_label_size
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.square_canvas import scale_image, scale_labels
 
 

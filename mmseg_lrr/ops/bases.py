@@ -15,7 +15,7 @@ import torch
 from scipy.linalg import eigh
 from torch import Tensor
 
-from mmseg_lrr import checks
+from . import checks
 
 PATCH_SIZE = 32
 """Side of a patch and of a basis function in pixels of the label map."""

@@ -4,7 +4,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_lrr.ops.resize import fitted_size, resize_bicubic
+from .resize import fitted_size, resize_bicubic
 
 
 def centre_on_square(x: Tensor, side: int, value: float) -> Tensor:

@@ -4,7 +4,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from .winograd import winograd_conv2d, winograd_pays
+from .winograd import conv2d
 
 TILE = 4  # as winograd_conv2d's, which then computes nothing twice
 
@@ -48,11 +48,7 @@ def tiled_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, active: Tensor,
     padded = F.pad(x, (halo, columns * tile - width + halo, halo, rows * tile - height + halo))
     windows = padded.unfold(2, tile + 2 * halo, tile).unfold(3, tile + 2 * halo, tile)
     image, row, column = active.nonzero(as_tuple=True)
-    windows = windows[image, :, row, column]
-    if winograd_pays(x, weight, len(windows) * tile**2):
-        computed = winograd_conv2d(windows, weight, bias, 0)
-    else:
-        computed = F.conv2d(windows, weight, bias)
+    computed = conv2d(windows[image, :, row, column], weight, bias, padding=0)
     tiles = computed.new_zeros(batch, rows, columns, weight.shape[0], tile, tile)
     tiles[image, row, column] = computed
     whole = tiles.permute(0, 3, 1, 4, 2, 5).reshape(batch, -1, rows * tile, columns * tile)

@@ -190,3 +190,22 @@ def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int
         (N, C_out, H + 2 * padding - 4, W + 2 * padding - 4).
     """
     return _Winograd.apply(x, weight, bias, padding)
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """``conv2d`` of stride 1, by Winograd's algorithm where it pays.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (C_out, C, k, k).
+        bias: (C_out, ) or None.
+        padding: zeros around the map, 0 .. k - 1.
+
+    Returns:
+        (N, C_out, H + 2 * padding - k + 1, W + 2 * padding - k + 1).
+    """
+    height, width = (side + 2 * padding - kernel + 1
+                     for side, kernel in zip(x.shape[2:], weight.shape[2:], strict=True))
+    if winograd_pays(x, weight, len(x) * height * width):
+        return winograd_conv2d(x, weight, bias, padding)
+    return F.conv2d(x, weight, bias, padding=padding)

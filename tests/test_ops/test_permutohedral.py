@@ -1,7 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The permutohedral lattice against NumPy's slow one, and against the exact Gaussian."""
 
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -32,13 +31,7 @@ from mmseg_lrr.ops.permutohedral import (
 DIMS = (1, 2, 3, 5)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The arrays are small: waking up threads would take longer than the sums."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 def random_features(dims: int, num_points: int, spread: float = 2.0) -> torch.Tensor:

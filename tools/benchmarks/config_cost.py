@@ -29,7 +29,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmseg_lrr.models.layers import coefficient_conv
+from mmseg_lrr.ops import winograd
 
 #: Training images of the published data sets, by list or folder; COCO's number is the poster's.
 IMAGES = {
@@ -106,7 +106,7 @@ def one_step(cfg: Config, device: str) -> dict[str, int]:
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     # The plain convolution's operations, which a GPU does, not those of its shorter way on a CPU.
-    plain = mock.patch.object(coefficient_conv, 'winograd_pays', return_value=False)
+    plain = mock.patch.object(winograd, 'winograd_pays', return_value=False)
     with plain, FlopCounterMode(display=False) as counter:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             loss, _ = model.parse_losses(model.loss(image, [sample]))

@@ -335,16 +335,11 @@ def main() -> None:
             grown = compare_parts(args, size, classes)
             rows.append((f'{size}x{size}', classes, *grown.ratios.values()))
         print(table('Growth: textbook / ours (the last: head / its convolutions)',
-                    ('image', 'classes', *ratio_names(grown)), rows))
+                    ('image', 'classes', *(key.replace('_', ' ') for key in grown.ratios)), rows))
     if args.json:
         with replacing(args.json) as path:
             path.write_text(json.dumps(
                 {'device': device_line(args.device), 'ratios': ratios}, indent=2))
-
-
-def ratio_names(parts: Comparison) -> list[str]:
-    """Column titles of the growth table."""
-    return [key.replace('_', ' ') for key in parts.ratios]
 
 
 if __name__ == '__main__':

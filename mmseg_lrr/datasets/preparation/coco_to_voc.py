@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mmseg_lrr import checks
 from mmseg_lrr.evaluation.label_png import voc_palette
+from mmseg_lrr.ops import checks
 
 from .label_job import IGNORED, LabelJob
 from .name_lists import safe_name, write_names

@@ -7,7 +7,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 
 from .check_image import check_label_size
 

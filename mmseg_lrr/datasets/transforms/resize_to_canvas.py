@@ -8,7 +8,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.resize import canvas_size, fitted_size, resize_bicubic
 
 from .check_image import check_image

@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmseg.registry import TRANSFORMS
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.square_canvas import scale_image, scale_labels
 
 from .check_image import check_image, check_label_size

@@ -17,7 +17,6 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import nn
 
-from mmseg_lrr import checks
 from mmseg_lrr.datasets.class_bases import (
     class_bases_fingerprint,
     compute_class_bases,
@@ -27,6 +26,7 @@ from mmseg_lrr.datasets.class_bases import (
 )
 from mmseg_lrr.datasets.label_maps import LabelMaps
 from mmseg_lrr.evaluation.replacing import replacing
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.bases import REFERENCE_NUM_PATCHES
 
 

@@ -17,8 +17,8 @@ from mmseg.structures import SegDataSample
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmseg_lrr import checks
 from mmseg_lrr.evaluation.image_areas import FINAL, predictions
+from mmseg_lrr.ops import checks
 from mmseg_lrr.visualization import Example, draw_levels
 from mmseg_lrr.visualization.sheet import CELL_WIDTH
 

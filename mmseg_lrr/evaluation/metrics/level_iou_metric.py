@@ -13,7 +13,6 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
-from mmseg_lrr import checks
 from mmseg_lrr.evaluation.image_areas import (
     FINAL,
     ImageAreas,
@@ -30,6 +29,7 @@ from mmseg_lrr.evaluation.metrics.trimap_iou_metric import (
     TrimapIoUMetric,
     absent_classes_text,
 )
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.class_areas import mean_over_classes
 
 #: Headline figure -> the name the toolbox gives its figures of the classes.

@@ -13,10 +13,10 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 
-from mmseg_lrr import checks
 from mmseg_lrr.evaluation.image_areas import image_name, prediction_map
 from mmseg_lrr.evaluation.label_png import save_label_png
 from mmseg_lrr.evaluation.replacing import replacing
+from mmseg_lrr.ops import checks
 
 #: Archive format -> mode for :func:`tarfile.open`; the others are no tar files.
 _TAR_MODES = {'tar': 'w', 'tar.gz': 'w:gz'}

@@ -10,7 +10,6 @@ from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
 from prettytable import PrettyTable
 
-from mmseg_lrr import checks
 from mmseg_lrr.evaluation.image_areas import (
     FINAL,
     ImageAreas,
@@ -21,6 +20,7 @@ from mmseg_lrr.evaluation.image_areas import (
     sum_areas,
 )
 from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_csv
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.boundary_band import BOUNDARIES
 from mmseg_lrr.ops.class_areas import intersection_over_union, mean_over_classes
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from mmseg.registry import METRICS
 
-from mmseg_lrr import checks
 from mmseg_lrr.evaluation.label_png import voc_palette
 from mmseg_lrr.evaluation.metrics.submission import SubmissionFiles
 from mmseg_lrr.evaluation.submission_check import VOC_CLASSES, VOC_FOLDERS
+from mmseg_lrr.ops import checks
 
 
 @METRICS.register_module()

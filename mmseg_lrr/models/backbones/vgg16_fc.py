@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ... import checks
+from ...ops import checks
 
 # Number of VGG-16's convolution stages; fc6 and fc7 come after them.
 _NUM_STAGES = 5

@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
 from torch import Tensor
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 
 from ..layers import crop
 from ..non_finite import check_losses

@@ -16,7 +16,7 @@ from mmseg.utils import ConfigType, SampleList
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.tiled_conv import active_tiles
 from mmseg_lrr.ops.upsample import BORDERS
 

@@ -7,7 +7,7 @@ from typing import Any
 from mmseg.utils import ConfigType
 from torch import nn
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 
 
 def check_maps(in_channels: Any, in_index: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

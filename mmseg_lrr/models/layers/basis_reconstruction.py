@@ -6,7 +6,7 @@ import torch.nn as nn
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.bases import dct_basis_functions, resize_bases
 from mmseg_lrr.ops.reconstruction import reconstruct
 

@@ -5,7 +5,7 @@ import torch.nn as nn
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.precision import full_precision
 from mmseg_lrr.ops.sliding import sliding_range
 

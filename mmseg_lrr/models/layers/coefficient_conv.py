@@ -3,9 +3,9 @@
 
 from torch import Tensor, nn
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.tiled_conv import tiled_conv2d
-from mmseg_lrr.ops.winograd import winograd_conv2d, winograd_pays
+from mmseg_lrr.ops.winograd import conv2d
 
 # Of the tiles; gathering and scattering more costs what it saves (tools/benchmarks/gated.py).
 _MOST_TILES = 0.5
@@ -39,6 +39,4 @@ class CoefficientConv(nn.Conv2d):
         """
         if active is not None and active.float().mean() <= _MOST_TILES:
             return tiled_conv2d(x, self.weight, self.bias, active)
-        if winograd_pays(x, self.weight, x[:, 0].numel()):
-            return winograd_conv2d(x, self.weight, self.bias, self.padding[0])
-        return super().forward(x)
+        return conv2d(x, self.weight, self.bias, self.padding[0])

@@ -8,7 +8,7 @@ import torch.nn as nn
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 
 from .coefficient_conv import CoefficientConv
 

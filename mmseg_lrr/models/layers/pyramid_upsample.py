@@ -3,7 +3,7 @@
 
 from torch import Tensor, nn
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.upsample import BORDERS, upsample2x
 
 

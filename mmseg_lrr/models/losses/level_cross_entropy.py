@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.precision import full_precision
 
 

@@ -11,7 +11,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.mean_field import log_probabilities, mean_field, peak_bytes, renormalise
 from mmseg_lrr.ops.permutohedral import Embedding, Lattice, build_lattice, embed, normalise
 

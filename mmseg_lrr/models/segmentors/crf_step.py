@@ -7,7 +7,7 @@ import torch
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 
 from .restore import refine_with_crf, set_prediction
 

@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import ConfigType, OptSampleList, SampleList
 from torch import Tensor, nn
 
-from mmseg_lrr import checks
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.resize import resize_bicubic
 
 from ..layers import crop

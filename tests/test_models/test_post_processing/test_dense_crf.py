@@ -2,7 +2,7 @@
 """The CRF against Kraehenbuehl and Koltun's own code, and against explicit N x N kernels."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +34,7 @@ needs_pydensecrf = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The arrays are small: waking up threads would take longer than the sums."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 def constructor_arguments(

@@ -46,6 +46,8 @@ def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
         loader.dataset.data_root = str(shapes)
     cfg.work_dir = str(work_dir)
     cfg.log_level = 'WARNING'
+    # The runner then names it after this run; an earlier run of the process keeps its own log.
+    del cfg.visualizer.name
     cfg.custom_hooks.append(dict(type='ProgressBarHook'))
     if max_iters is not None:
         cfg.train_cfg.max_iters = cfg.train_cfg.val_interval = max_iters

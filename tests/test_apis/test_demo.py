@@ -6,7 +6,7 @@ import json
 import cv2
 import pytest
 from mmengine.config import Config
-from mmengine.visualization import Visualizer
+from mmseg.visualization import SegLocalVisualizer
 
 from mmseg_lrr.apis.demo import run_demo
 
@@ -16,8 +16,8 @@ LEVELS = ['32x', '16x', '8x', '4x']
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('demo')
-    # One that an earlier test left would take this run's log.
-    Visualizer._instance_dict.clear()
+    # As any run of the process before it leaves one, of the name that the configs give it.
+    SegLocalVisualizer.get_instance('visualizer', save_dir=str(work_dir / 'earlier'))
     return work_dir, run_demo(work_dir, num_train=8, num_val=3, max_iters=2)
 
 

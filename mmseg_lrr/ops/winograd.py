@@ -30,7 +30,10 @@ _FILTERS = 1 << 17
 @lru_cache
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
     """Toom-Cook's matrices, float32, computed in float64: to outputs (16, 64) and of the filter
-    (64, 25), for two axes at once; of inputs (8, 8), for one."""
+    (64, 25), for two axes at once; of inputs (8, 8), for one.
+
+    The 64 points are those of the columns times those of the rows.
+    """
     def evaluate(count: int) -> np.ndarray:
         at_points = [[point**power for power in range(count)] for point in _POINTS]
         return np.array([*at_points, [0] * (count - 1) + [1]], np.float64)
@@ -39,8 +42,11 @@ def _matrices() -> tuple[Tensor, Tensor, Tensor]:
     # Rows of one size keep the rounding errors small.
     scale = np.linalg.norm(inputs, axis=1, keepdims=True)
     inputs, filters = inputs / scale, filters * scale
+    both_outputs, both_filters = (
+        np.einsum('ip,jq->ijqp', outputs, outputs).reshape(_OUT**2, _IN**2),
+        np.einsum('pi,qj->qpij', filters, filters).reshape(_IN**2, KERNEL**2))
     return tuple(torch.from_numpy(matrix).float() for matrix in (
-        np.kron(outputs, outputs), np.kron(filters, filters), inputs))
+        both_outputs, both_filters, inputs))
 
 
 def _chunks(batch: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
@@ -56,9 +62,10 @@ def _values_of_inputs(padded: Tensor, images: slice, rows: slice) -> Tensor:
     """(N, C, H, W) -> (64, C, tiles): the inputs of some tiles, evaluated at the points."""
     of_inputs = _matrices()[2]
     part = padded[images, :, rows.start * _OUT:(rows.stop - 1) * _OUT + _IN].transpose(0, 1)
-    columns = part.unfold(3, _IN, _OUT).permute(4, 0, 1, 2, 3)
-    values = (of_inputs @ columns.reshape(_IN, -1)).view(columns.shape)
-    both = values.unfold(3, _IN, _OUT).permute(5, 0, 1, 2, 3, 4)
+    # Rows first: the copies then read whole rows.
+    tiles = part.unfold(2, _IN, _OUT).permute(4, 0, 1, 2, 3)
+    values = (of_inputs @ tiles.reshape(_IN, -1)).view(tiles.shape)
+    both = values.unfold(4, _IN, _OUT).permute(5, 0, 1, 2, 3, 4)
     return (of_inputs @ both.reshape(_IN, -1)).view(_IN**2, padded.shape[1], -1)
 
 
@@ -69,8 +76,9 @@ def _values_of_filters(weight: Tensor, group: slice, turned: bool) -> Tensor:
     """
     of_filter = _matrices()[1]
     if turned:
-        part = weight[:, group].flatten(2).transpose(1, 2)
-        return torch.matmul(of_filter.flip(1), part).permute(1, 2, 0)
+        part = weight[:, group]
+        values = of_filter.flip(1) @ part.reshape(-1, KERNEL**2).t()
+        return values.view(_IN**2, *part.shape[:2]).transpose(1, 2)
     return torch.matmul(of_filter, weight[group].flatten(2).transpose(1, 2)).transpose(0, 1)
 
 
@@ -98,7 +106,7 @@ def _convolve(x: Tensor, weight: Tensor, padding: int, turned: bool = False) -> 
     chunks = list(_chunks(len(x), rows, columns))
     for group in _groups(filters, channels):
         values = _values_of_filters(weight, group, turned)
-        if len(chunks) > 1:
+        if len(chunks) > 1 and not turned:
             values = values.contiguous()
         for images, some_rows in chunks:
             products = torch.bmm(values, _values_of_inputs(padded, images, some_rows))

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.runner import Runner
 
 from mmseg_lrr.datasets import make_shapes_dataset
-from mmseg_lrr.evaluation.replacing import replacing
+from mmseg_lrr.replacing import replacing
 from mmseg_lrr.visualization import draw_levels, draw_masks, save_png
 
 from .configs import get_config

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
-from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.models.layers import crop
+from mmseg_lrr.replacing import replacing
 
 
 class ExportedModel(nn.Module):

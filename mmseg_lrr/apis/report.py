@@ -16,9 +16,9 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from mmseg_lrr.evaluation.metrics.trimap_iou_metric import ABSENT_CLASSES, absent_classes_text
-from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_csv
 from mmseg_lrr.ops import checks
+from mmseg_lrr.replacing import replacing
 from mmseg_lrr.version import __version__
 from mmseg_lrr.visualization import Example
 from mmseg_lrr.visualization.report_page import PageModel, report_page

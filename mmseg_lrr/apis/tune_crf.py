@@ -20,11 +20,11 @@ from mmseg.structures import SegDataSample
 from rich.progress import track
 
 from mmseg_lrr.evaluation.image_areas import count_image, sum_areas
-from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS, DenseCRF
 from mmseg_lrr.models.segmentors.restore import refine_with_crf
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.class_areas import intersection_over_union, mean_over_classes
+from mmseg_lrr.replacing import replacing
 
 from .inference import init_model_tta
 from .testing import DEFAULT_CRF_PRESET, configure_test

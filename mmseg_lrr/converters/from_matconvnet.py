@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evaluation.replacing import replacing
 from ..ops import checks
+from ..replacing import replacing
 from .mat_file import read_mat
 from .mat_values import MatFileError, StructArray, describe, fields, fields_or_none, is_real
 from .matconvnet import (

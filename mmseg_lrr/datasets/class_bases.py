@@ -15,7 +15,6 @@ from mmengine.logging import print_log
 from rich.progress import MofNCompleteColumn, Progress, TaskID, track
 
 from mmseg_lrr.datasets.label_maps import LabelMaps
-from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.ops.bases import (
     MIN_CLASS_FRACTION,
     PATCH_SIZE,
@@ -25,6 +24,7 @@ from mmseg_lrr.ops.bases import (
     dct_basis_functions,
     sample_patches,
 )
+from mmseg_lrr.replacing import replacing
 
 
 def compute_class_bases(

@@ -22,8 +22,8 @@ from mmseg.utils import SampleList
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.ops import checks
+from mmseg_lrr.replacing import replacing
 
 #: How torch marks an error of the data set that it brings over from a loading process. Others are
 #: of the loader itself (a process that died, say), and no image is to blame for them.

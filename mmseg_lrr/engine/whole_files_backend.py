@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from mmseg_lrr.evaluation.replacing import replacing
+from mmseg_lrr.replacing import replacing
 
 
 class WholeFilesBackend(LocalBackend):

@@ -6,7 +6,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from mmseg_lrr.evaluation.replacing import replacing
+from mmseg_lrr.replacing import replacing
 
 
 def voc_palette() -> np.ndarray:

@@ -15,8 +15,8 @@ from matplotlib.legend import Legend
 from matplotlib.patches import Patch
 from PIL import Image
 
-from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.ops import checks
+from mmseg_lrr.replacing import replacing
 
 from .colours import Key
 

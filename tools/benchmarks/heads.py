@@ -30,12 +30,12 @@ from textbook import (
     textbook_targets,
 )
 
-from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.models import BoundaryMask, LRRHead
 from mmseg_lrr.models.decode_heads.lrr_head import subsample_labels
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
 from mmseg_lrr.ops.reconstruction import reconstruct
 from mmseg_lrr.ops.sliding import sliding_range
+from mmseg_lrr.replacing import replacing
 
 CHANNELS = (256, 512, 1024, 2048)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmseg_lrr.evaluation.replacing import replacing
+from mmseg_lrr.replacing import replacing
 
 #: The splits that are read. There is a third, for those who want to judge: nothing here opens it.
 SPLITS = ('train', 'val')

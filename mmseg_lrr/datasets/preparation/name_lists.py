@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from mmseg_lrr.evaluation.replacing import replacing
+from mmseg_lrr.replacing import replacing
 
 from .run_jobs import Report
 

@@ -25,9 +25,9 @@ from mmseg_lrr.datasets.class_bases import (
     save_class_bases,
 )
 from mmseg_lrr.datasets.label_maps import LabelMaps
-from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.bases import REFERENCE_NUM_PATCHES
+from mmseg_lrr.replacing import replacing
 
 
 @HOOKS.register_module()

@@ -15,7 +15,7 @@ from mmseg.registry import HOOKS
 
 from mmseg_lrr.engine import whole_files_backend  # noqa: F401  (registers 'whole_files')
 from mmseg_lrr.engine.random_states import get_random_states, set_random_states
-from mmseg_lrr.evaluation.replacing import replacing
+from mmseg_lrr.replacing import replacing
 
 
 @HOOKS.register_module()

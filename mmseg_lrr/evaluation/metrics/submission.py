@@ -15,8 +15,8 @@ from mmengine.logging import MMLogger, print_log
 
 from mmseg_lrr.evaluation.image_areas import image_name, prediction_map
 from mmseg_lrr.evaluation.label_png import save_label_png
-from mmseg_lrr.evaluation.replacing import replacing
 from mmseg_lrr.ops import checks
+from mmseg_lrr.replacing import replacing
 
 #: Archive format -> mode for :func:`tarfile.open`; the others are no tar files.
 _TAR_MODES = {'tar': 'w', 'tar.gz': 'w:gz'}

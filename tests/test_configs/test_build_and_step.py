@@ -99,7 +99,8 @@ def build_and_step(name: str, work_dir: Path, narrow: bool) -> None:
     loader = cfg.test_dataloader
     loader.dataset.pipeline = cfg.tta_pipeline
     batch = next(iter(Runner.build_dataloader(loader)))
-    assert len(batch['inputs']) == 3
+    # The demo trains at one scale, and has little use for smaller ones.
+    assert len(batch['inputs']) == (2 if name == 'lrr4x_r18_shapes_demo' else 3)
     several = MODELS.build({**cfg.tta_model, 'module': runner.model})
     with torch.no_grad():
         (result, ) = several.test_step(batch)

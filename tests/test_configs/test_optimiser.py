@@ -19,10 +19,18 @@ VGG = [name for name in NAMES if '_vgg16_' in name]
 COEFFICIENTS = {'32x': 0.1, '16x': 0.05, '8x': 0.0125, '4x': 0.1 / 512}
 
 
-def build(name: str, tmp_path: Path) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+#: Dilation and erosion at every level, where the configs have them at the coarsest.
+EVERY_DE_LEVEL = dict(
+    dilation_erosion=dict(levels=['32x', '16x', '8x', '4x']),
+    loss_dilation_erosion=dict(radii=[32, 32, 32, 32]))
+
+
+def build(name: str, tmp_path: Path,
+          head: dict | None = None) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     cfg = cut_down(load(name), tmp_path, narrow=True)
-    # Only names, shapes and groups matter here.
-    with torch.device('meta'):
+    cfg.merge_from_dict(dict(model=dict(decode_head=head or {})))
+    # Only names, shapes and groups matter here. (Transformers read values while they are built.)
+    with torch.device('meta' if 'ResNet' in cfg.model.backbone.type or name in VGG else 'cpu'):
         model = MODELS.build(cfg.model)
     return model, build_optim_wrapper(model, cfg.optim_wrapper).optimizer
 
@@ -87,6 +95,37 @@ def test_the_whole_network_value_by_value(tmp_path: Path) -> None:
     # 13 convolutions and two fully connected layers, a filter and a bias each; bases are none.
     assert len(found) == 30 + len(rates)
     assert not any('bases' in name for name in found)
+
+
+def test_dilation_and_erosion_at_every_level_value_by_value(tmp_path: Path) -> None:
+    found = settings(*build('lrr4x_vgg16_voc', tmp_path, EVERY_DE_LEVEL))
+    rates = {name: group['lr'] for name, group in found.items()
+             if name.startswith(('decode_head.dilation', 'decode_head.erosion'))}
+    expected = {}
+    for branch in ('dilation', 'erosion'):
+        for level, filters in (('32x', 6.25e-6), ('16x', 3.125e-6), ('8x', 7.8125e-7),
+                               ('4x', 1.220703125e-8)):
+            expected[f'decode_head.{branch}.coefficients.{level}.weight'] = filters
+            expected[f'decode_head.{branch}.coefficients.{level}.bias'] = 1.25e-4
+            expected[f'decode_head.{branch}.bias.{level}'] = 1.25e-4
+    assert rates == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(('name', 'multipliers'), [
+    ('lrr4x_r18_camvid', {'32x': 0.05, '16x': 0.1, '8x': 0.2, '4x': 0.4}),
+    ('lrr4x_r18_shapes_demo', {'32x': 0.05, '16x': 0.1, '8x': 0.2, '4x': 0.4}),
+    ('lrr4x_swin-t_voc12aug_20k-512x512', {'32x': 0.5, '16x': 1, '8x': 2, '4x': 4}),
+    ('lrr4x_r50_voc12aug_20k-512x512', dict.fromkeys(('32x', '16x', '8x', '4x'), 0.1)),
+])
+def test_a_levels_filters_learn_alike_in_the_pyramid_and_in_its_branches(
+    name: str, multipliers: dict[str, float], tmp_path: Path
+) -> None:
+    base = load(name).optim_wrapper.optimizer.lr
+    found = settings(*build(name, tmp_path, EVERY_DE_LEVEL))
+    for level, multiplier in multipliers.items():
+        for branch in ('', '.dilation', '.erosion'):
+            group = found[f'decode_head{branch}.coefficients.{level}.weight']
+            assert group['lr'] == pytest.approx(base * multiplier, rel=1e-12), (branch, level)
 
 
 def test_rates_over_the_epochs_of_stage_1() -> None:

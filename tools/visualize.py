@@ -9,6 +9,7 @@ trimap  curves of mean IoU against the band's width, from the CSV files of sever
 """
 
 import argparse
+import pickle
 import sys
 import warnings
 from collections.abc import Callable
@@ -37,6 +38,10 @@ from mmseg_lrr.visualization import (
     save_png,
 )
 from mmseg_lrr.visualization.sheet import CELL_WIDTH
+
+
+#: None of these is meant as the name of a folder.
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.gif', '.bmp', '.tif', '.tiff', '.webp', '.svg', '.pdf')
 
 
 def _add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +124,9 @@ def parse_args() -> argparse.Namespace:
         bases.error('give either a checkpoint or --file')
     if args.command == 'bases' and args.file is not None and args.level is not None:
         bases.error('--level is of a checkpoint; a file has the same bases for all levels')
+    suffix = Path(args.out).suffix.lower()
+    if suffix != '.png' and (suffix in IMAGE_SUFFIXES or args.command in ('bases', 'trimap')):
+        parser.error(f'--out must end in .png, got {args.out}')
     if getattr(args, 'labels', None) and not args.images:
         parser.error('--labels is of images that are named; those of the test set have their own')
     return args
@@ -148,7 +156,8 @@ def _draw_images(args: argparse.Namespace) -> None:
         if args.command == 'masks':
             return draw_masks(examples, maker.classes, maker.palette,
                               mask_names=args.classes or [''], cell_width=args.cell_width)
-        return draw_errors(examples, maker.palette, width=args.width, cell_width=args.cell_width)
+        return draw_errors(examples, maker.classes, maker.palette, width=args.width,
+                           cell_width=args.cell_width)
 
     made = (maker.make(info) for info in track(infos, description=args.command))
     if Path(args.out).suffix.lower() == '.png':
@@ -193,7 +202,7 @@ def main() -> int:
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     try:
         COMMANDS[args.command](args)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pickle.UnpicklingError) as error:
         print(f'visualize.py {args.command}: {error}', file=sys.stderr)
         return 1
     return 0

@@ -14,9 +14,8 @@ from mmseg_lrr.visualization import draw_levels, draw_masks, save_png
 from .configs import get_config
 from .examples import ExampleMaker
 from .report import MULTI_SCALE, MULTI_SCALE_CRF, make_report
-from .testing import crf_config
+from .testing import default_crf
 
-_CRF_PRESET = 'deeplab_v2_vgg16'
 _TRIMAP_WIDTHS = (1, 3, 5, 10)
 _NUM_PICTURES = 4
 
@@ -61,9 +60,9 @@ def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
     config = work_dir / Path(cfg.filename).name
     (rows, ) = make_report(
         [(str(config), checkpoint)], work_dir / 'report', widths=_TRIMAP_WIDTHS,
-        crf_preset=_CRF_PRESET, images=_NUM_PICTURES).values()
+        images=_NUM_PICTURES).values()
 
-    maker = ExampleMaker(cfg, checkpoint, crf=crf_config(_CRF_PRESET), masks=[])
+    maker = ExampleMaker(cfg, checkpoint, crf=default_crf(cfg), masks=[])
     examples = [maker.make(info) for info in maker.test_set(_NUM_PICTURES)]
     save_png(work_dir / 'levels.png', draw_levels(examples, maker.classes, maker.palette))
     save_png(work_dir / 'masks.png', draw_masks(examples, maker.classes, maker.palette))

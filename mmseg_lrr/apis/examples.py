@@ -214,9 +214,10 @@ class ExampleMaker:
             info: One of what :meth:`test_set` or :meth:`files` gives.
 
         Raises:
-            ValueError: The labels are not of the image's size.
+            FileNotFoundError: The image is not there.
+            ValueError: It cannot be read, or the labels are not of its size.
         """
-        image = mmcv.imread(info['img_path'], channel_order='rgb')
+        image = _read_image(info['img_path'])
         labels = None
         if info.get('seg_map_path') is not None:
             labels = self._load_labels(copy.deepcopy(dict(info)))['gt_seg_map']
@@ -265,6 +266,14 @@ class ExampleMaker:
         area = image_area(crop(mask, size), meta)
         return F.interpolate(
             area, tuple(meta['ori_shape'][:2]), mode='nearest-exact')[0].float().cpu().numpy()
+
+
+def _read_image(path: str) -> np.ndarray:
+    """(H, W, 3) uint8, RGB."""
+    image = mmcv.imread(path)
+    if image is None:
+        raise ValueError(f'{path} is no image that can be read: it is damaged or of another kind')
+    return np.ascontiguousarray(image[..., ::-1])
 
 
 def _label_map(field) -> np.ndarray:  # noqa: ANN001 (PixelData)

@@ -16,13 +16,14 @@ from PIL import Image
 from mmseg_lrr.ops import checks
 
 SHAPE_CLASSES = ('background', 'disc', 'box', 'triangle', 'star', 'ring', 'tree')
+#: None looks like the blue, red and yellow of changed pixels in pictures of masks.
 SHAPE_PALETTE = (
     (0, 0, 0),
-    (230, 60, 50),
-    (60, 110, 230),
-    (250, 190, 40),
-    (160, 70, 200),
-    (40, 190, 190),
+    (225, 120, 185),
+    (125, 85, 50),
+    (0, 195, 195),
+    (150, 90, 220),
+    (150, 150, 150),
     (70, 170, 60),
 )
 

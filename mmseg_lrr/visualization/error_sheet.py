@@ -8,7 +8,7 @@ import numpy as np
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.boundary_band import band_index
 
-from .colours import IGNORED_COLOUR, fade, paint
+from .colours import IGNORED_COLOUR, class_keys, fade, paint
 from .example import Example
 from .sheet import CELL_WIDTH, Cell, Row, draw_sheet
 
@@ -18,13 +18,15 @@ WRONG_ELSEWHERE = (190, 20, 40)
 BAND = (146, 197, 222)
 
 
-def draw_errors(examples: Sequence[Example], palette: Sequence[Sequence[int]], *,
-                width: int = 5, cell_width: int = CELL_WIDTH) -> np.ndarray:
+def draw_errors(examples: Sequence[Example], classes: Sequence[str],
+                palette: Sequence[Sequence[int]], *, width: int = 5,
+                cell_width: int = CELL_WIDTH) -> np.ndarray:
     """Draw one strip an image: image, ground truth, and the error map of every output.
 
     Args:
         examples: At least one; with labels.
-        palette: RGB colours of the classes.
+        classes: Names of the classes.
+        palette: Their RGB colours.
         width: Of the band around the label boundaries (trimap), in pixels of the image, as in
             :class:`~mmseg_lrr.evaluation.metrics.trimap_iou_metric.TrimapIoUMetric`.
         cell_width: Width of a picture in pixels.
@@ -57,7 +59,11 @@ def draw_errors(examples: Sequence[Example], palette: Sequence[Sequence[int]], *
         ('right, in the band', BAND),
         ('ignored', IGNORED_COLOUR),
     ]
-    return draw_sheet(rows, legends=[keys], cell_width=cell_width)
+    labels = class_keys(
+        [example.labels for example in examples], classes, palette, examples[0].ignore_index)
+    # Ignored pixels have one colour in both.
+    labels = [key for key in labels if key not in keys]
+    return draw_sheet(rows, legends=[labels, keys], cell_width=cell_width)
 
 
 def _error_map(example: Example, wrong: np.ndarray, band: np.ndarray) -> np.ndarray:

@@ -81,7 +81,9 @@ def report_page(title: str, columns: Sequence[str], row_order: Sequence[str],
                 model.curves, heading or 'Near the boundaries', width=4.6, height=3.7)
             plots.append(_plot(figure, f'mean IoU near the boundaries, {model.name}'))
         if model.log is not None:
-            plots.append(_plot(training_figure(model.log), f'training curves, {model.name}'))
+            figure = training_figure(
+                model.log, f'Training, {model.name}' if several else 'Training')
+            plots.append(_plot(figure, f'training curves, {model.name}'))
     if plots:
         parts += ['<h2>Curves</h2>', '<div class="plots">', *plots, '</div>']
     parts += [_viewer(model, several) for model in models if model.examples]

@@ -28,7 +28,7 @@ _MARGIN, _GAP = 12, 8
 # Heights of a line of text in pixels, and the sizes of their letters in points.
 _HEADING_HEIGHT, _TITLE_HEIGHT, _TITLE_SIZE = 30, 23, 11.5
 _NOTE_HEIGHT, _NOTE_SIZE = 17, 9
-_BAR_WIDTH, _BAR_SPACE, _BAR_HEIGHT = 16, 95, 420
+_BAR_WIDTH, _BAR_SPACE, _BAR_HEIGHT, _BAR_INTERVAL = 16, 95, 420, 900
 _FRAME = 170
 
 
@@ -87,7 +87,8 @@ def draw_sheet(rows: Sequence[Row], *, legends: Sequence[Sequence[Key]] = (),
     Args:
         rows: At least one.
         legends: Stand below, one under the other.
-        bar: The colour scale, which stands at the right; None for none.
+        bar: The colour scale, which stands at the right, on a tall sheet several times; None for
+            none.
         cell_width: Width of a picture in pixels.
 
     Returns:
@@ -112,13 +113,16 @@ def draw_sheet(rows: Sequence[Row], *, legends: Sequence[Sequence[Key]] = (),
         top += row_height + _GAP
     if bar:
         bar_height = min(body, _BAR_HEIGHT)
-        axes = figure.add_axes((
-            (_MARGIN + inner + 2 * _GAP) / width,
-            1 - (_MARGIN + (body + bar_height) / 2) / height,
-            _BAR_WIDTH / width, bar_height / height))
-        figure.colorbar(ScalarMappable(Normalize(bar.low, bar.high), bar.colour_map), cax=axes)
-        axes.tick_params(labelsize=_NOTE_SIZE)
-        axes.set_ylabel(bar.label, fontsize=_NOTE_SIZE + .5)
+        # One is always in sight on a tall sheet.
+        bars = max(round(body / _BAR_INTERVAL), 1)
+        for number in range(bars):
+            centre = _MARGIN + body * (number + .5) / bars
+            axes = figure.add_axes((
+                (_MARGIN + inner + 2 * _GAP) / width, 1 - (centre + bar_height / 2) / height,
+                _BAR_WIDTH / width, bar_height / height))
+            figure.colorbar(ScalarMappable(Normalize(bar.low, bar.high), bar.colour_map), cax=axes)
+            axes.tick_params(labelsize=_NOTE_SIZE)
+            axes.set_ylabel(bar.label, fontsize=_NOTE_SIZE + .5)
     bottom = _MARGIN // 2
     for keys, legend_height in zip(reversed(legends), reversed(legend_heights), strict=True):
         _legend(figure, keys, width, bottom / height)
@@ -194,11 +198,13 @@ def _draw_row(figure: Figure, row: Row, fitted: Sequence[np.ndarray | None], top
 
 
 def _legend(figure: Figure, keys: Sequence[Key], width: int, bottom: float = 0) -> Legend:
-    """Put a legend at a height (in shares of the figure's), in as many columns as fit."""
+    """Put a legend at a height (in shares of the figure's), in as few rows as fit."""
     handles = [
         Patch(facecolor=[value / 255 for value in colour], edgecolor='0.5', linewidth=.6,
               label=text) for text, colour in keys]
-    for columns in range(len(keys), 0, -1):
+    for rows in range(1, len(keys) + 1):
+        # Rows that are as long as one another.
+        columns = -(-len(keys) // rows)
         legend = figure.legend(
             handles=handles, loc='lower center', bbox_to_anchor=(.5, bottom), ncols=columns,
             frameon=False, borderaxespad=0, borderpad=.3, fontsize=_TITLE_SIZE - 1,

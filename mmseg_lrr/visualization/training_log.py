@@ -73,11 +73,13 @@ def read_training_log(work_dir: str | Path) -> TrainingLog | None:
         {name.removeprefix('mIoU_'): series for name, series in scores.items() if series})
 
 
-def training_figure(log: TrainingLog, *, width: float = 4.6, height: float = 5.2) -> Figure:
+def training_figure(log: TrainingLog, title: str = 'Training', *, width: float = 4.6,
+                    height: float = 5.2) -> Figure:
     """Draw the losses over the iterations and, below, the validations' mean IoU where there are.
 
     Args:
         log: What to draw.
+        title: Above it.
         width: Of the figure in inches.
         height: Likewise.
     """
@@ -88,7 +90,7 @@ def training_figure(log: TrainingLog, *, width: float = 4.6, height: float = 5.2
     _plot(axes, log.losses, marker=None)
     axes.set_yscale('log')
     axes.set_ylabel('loss')
-    axes.set_title('Training')
+    axes.set_title(title)
     for axes in below:
         # The final output is the finest level; its own line would cover it.
         levels = {name: series for name, series in log.scores.items() if name != 'mIoU'}

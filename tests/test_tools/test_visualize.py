@@ -111,13 +111,18 @@ def test_trimap_curves_of_several_runs(tmp_path: Path, call: Callable) -> None:
     (['masks', 'CONFIG', 'WEIGHTS', '--classes', 'x'], "class must be one of 'a', 'b', 'c'"),
     (['errors', 'CONFIG', 'WEIGHTS', 'IMAGE'], 'errors need ground truth, but 0 has none'),
     (['bases', 'CONFIG', 'WEIGHTS', '--level', '64x'], "level must be one of '32x'"),
+    (['levels', 'CONFIG', 'DAMAGED'], 'holds more than weights'),
+    (['levels', 'CONFIG', 'WEIGHTS', 'DAMAGED', '--single-scale'],
+     'is no image that can be read'),
     (['trimap', 'CONFIG'], 'must have the columns width,level,mIoU'),
 ])
 def test_what_cannot_be_drawn_ends_with_a_message(
     project: Path, tmp_path: Path, call: Callable, arguments: list[str], message: str
 ) -> None:
     paths = {'CONFIG': project / 'config.py', 'WEIGHTS': project / 'weights.pth',
-             'IMAGE': project / 'data' / 'images' / '0.png'}
+             'IMAGE': project / 'data' / 'images' / '0.png',
+             'DAMAGED': project / 'damaged.jpg'}
+    paths['DAMAGED'].write_bytes(b'no image, and no checkpoint')
     code, printed = call(*(paths.get(word, word) for word in arguments), '--out',
                          tmp_path / 'out.png')
     assert code == 1
@@ -131,6 +136,8 @@ def test_what_cannot_be_drawn_ends_with_a_message(
     (['bases', 'c.py', 'a.pth', '--file', 'b.npy'], 'give either a checkpoint or --file'),
     (['bases', 'c.py', '--file', 'b.npy', '--level', '4x'], '--level is of a checkpoint'),
     (['levels', 'c.py', 'a.pth', '--labels', 'x'], '--labels is of images that are named'),
+    (['levels', 'c.py', 'a.pth', '--out', 'x.jpg'], '--out must end in .png, got x.jpg'),
+    (['bases', 'c.py', 'a.pth', '--out', 'folder'], '--out must end in .png, got folder'),
 ])
 def test_bad_arguments_end_with_a_message(call: Callable, arguments: list[str], message: str
                                           ) -> None:

@@ -109,7 +109,7 @@ def near_boundary(labels: np.ndarray, width: int) -> np.ndarray:
 
 def test_errors_are_marked_in_the_band_and_elsewhere() -> None:
     item = example()
-    sheet = draw_errors([item], PALETTE, width=2, cell_width=CELL_WIDTH)
+    sheet = draw_errors([item], CLASSES, PALETTE, width=2, cell_width=CELL_WIDTH)
     band = near_boundary(item.labels, 2)
     assert band.any() and not band.all()
     faded = fade(item.image)
@@ -129,13 +129,17 @@ def test_errors_are_marked_in_the_band_and_elsewhere() -> None:
         assert output
     assert lefts == sorted(lefts)
     assert the_place(sheet, painted(item.labels))[1] < lefts[0]
+    # Below it the legends name the ground truth's colours.
+    below = sheet[the_place(sheet, item.image)[0] + HEIGHT:]
+    for label in set(item.labels.ravel().tolist()) - {255}:
+        assert (below == PALETTE[label]).all(axis=2).sum() > 50
 
 
 def test_errors_need_truth() -> None:
     with pytest.raises(ValueError, match='errors need ground truth, but made_up_0 has none'):
-        draw_errors([example(labels=False)], PALETTE)
+        draw_errors([example(labels=False)], CLASSES, PALETTE)
     with pytest.raises(ValueError, match='width must be an integer >= 1, got 0'):
-        draw_errors([example()], PALETTE, width=0)
+        draw_errors([example()], CLASSES, PALETTE, width=0)
 
 
 def test_bases_share_one_scale_about_zero() -> None:

@@ -63,6 +63,28 @@ def test_scale_runs_from_low_at_the_bottom_to_high_at_the_top() -> None:
     assert sheet.shape[1] > draw_sheet([Row([Cell(grey)])], cell_width=CELL_WIDTH).shape[1]
 
 
+def test_scale_is_repeated_on_a_tall_sheet() -> None:
+    grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    top = np.array(matplotlib.colormaps['viridis'](255, bytes=True)[:3])
+    for rows, bars in ((10, 1), (48, 2), (72, 3)):
+        sheet = draw_sheet([Row([Cell(grey)])] * rows, bar=ColourBar('viridis', 0, 1, 'mask'),
+                           cell_width=CELL_WIDTH)
+        ends = (np.abs(sheet.astype(int) - top).max(axis=2) <= 2).sum(axis=1) > 8
+        assert int((np.diff(ends.astype(int)) == 1).sum()) == bars
+
+
+def test_lines_of_a_legend_are_of_one_length() -> None:
+    colours = [(250, 20 * number, 0) for number in range(12)]
+    sheet = draw_sheet([Row([Cell(pictures(1)[0])])], cell_width=520,
+                       legends=[[(f'class {number}', colour)
+                                 for number, colour in enumerate(colours)]])
+    lefts = [int(np.flatnonzero((sheet == colour).all(axis=2).any(axis=0))[0])
+             for colour in colours]
+    columns = {left: lefts.count(left) for left in lefts}
+    # Five columns would fit, two of them longer than the others.
+    assert columns == dict.fromkeys(columns, 3) and len(columns) == 4
+
+
 def test_legend_breaks_its_lines_where_the_sheet_ends() -> None:
     picture = pictures(1)[0]
     keys = [(f'a class with a long name {number}', (250, 10 * number, 0)) for number in range(9)]

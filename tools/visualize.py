@@ -39,7 +39,6 @@ from mmseg_lrr.visualization import (
 )
 from mmseg_lrr.visualization.sheet import CELL_WIDTH
 
-
 #: None of these is meant as the name of a folder.
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.gif', '.bmp', '.tif', '.tiff', '.webp', '.svg', '.pdf')
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import mmcv
 import numpy as np
 from PIL import Image
 
@@ -19,8 +20,9 @@ from mmseg_lrr.evaluation.label_png import save_label_png
 #: should be, not wanted (too little is labelled), and not to be had.
 STATUSES = ('written', 'replaced', 'kept', 'left out', 'broken')
 
-# What damaged files make Pillow raise; ours are ValueErrors.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+# What damaged files make Pillow raise besides OSError; ours are ValueErrors.
+_DAMAGED = (SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_UNREADABLE = (*_DAMAGED, OSError, ValueError)
 
 IGNORED = 255
 
@@ -47,7 +49,7 @@ class LabelJob(ABC):
     Attributes:
         name: The image's name, for lists and messages.
         target: PNG file to write.
-        image: The photograph, which must be there and as large as the labels.
+        image: The photograph, which must be there, whole, and as large as the labels.
     """
 
     name: str
@@ -97,15 +99,36 @@ class LabelJob(ABC):
         strange = sorted(set(np.unique(labels).tolist()) - self.allowed)
         if strange:
             raise ValueError(f'the labels have values {strange[:5]} that are no class')
-        if not self.image.is_file():
-            raise FileNotFoundError(f'the image {self.image} is missing')
-        with Image.open(self.image) as image:
-            width, height = image.size
+        stored, (width, height) = _image_sizes(self.image)
         if labels.shape != (height, width):
+            turned = ' as its EXIF orientation turns it' * (stored != (width, height))
             raise ValueError(
                 f'the labels are of {labels.shape[1]}x{labels.shape[0]} pixels, the image '
-                f'{self.image} of {width}x{height}'
+                f'{self.image} of {width}x{height}{turned}'
             )
+
+
+def _image_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Read a photograph to its end; give its ``(width, height)`` as stored and as training sees it.
+
+    Raises:
+        OSError, ValueError: If it is missing or damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f'the image {path} is missing') from None
+    try:
+        # The toolbox's loader takes a JPEG that ends too early, and fills it up with grey.
+        with Image.open(path) as image:
+            image.load()
+            stored = image.size
+    except _UNREADABLE as error:
+        raise ValueError(f'the image {path} cannot be read: {error}') from error
+    pixels = mmcv.imfrombytes(content, backend='cv2')
+    if pixels is None:
+        raise ValueError(f'the image {path} cannot be read by the toolbox (OpenCV)')
+    return stored, (pixels.shape[1], pixels.shape[0])
 
 
 def read_png(path: Path) -> np.ndarray:
@@ -122,7 +145,7 @@ def read_png(path: Path) -> np.ndarray:
             return np.asarray(image)
     except FileNotFoundError:
         raise FileNotFoundError(f'{path} is missing') from None
-    except (SyntaxError, EOFError, struct.error, zlib.error, OSError) as error:
+    except (*_DAMAGED, OSError) as error:
         raise ValueError(f'{path} cannot be read: {error}') from error
 
 

@@ -54,15 +54,18 @@ def write_names(path: Path, names: Iterable[str], report: Report) -> None:
     """Write a list of names, sorted, whole or not at all, unless the report says otherwise.
 
     With problems no list is written: a list that lacks what is broken, or names it, would do harm
-    long after. In a dry run none is written either.
+    long after. One of an earlier run is kept, and the report says so. In a dry run none is written
+    either.
 
     Args:
         path: The list.
         names: The names.
-        report: Takes the number of names.
+        report: Takes the number of names, or the list that is kept.
     """
     names = sorted(names)
     if report.problems:
+        if path.exists():
+            report.old_lists.append(str(path))
         return
     report.lists[str(path)] = len(names)
     if not report.dry_run:

@@ -24,12 +24,14 @@ class Report:
         counts: Label maps by status.
         problems: All that is missing, broken or not as many as it should be, one line each.
         lists: Lists of names and how many names each has.
+        old_lists: Lists of an earlier run, kept because there are problems.
         dry_run: Whether nothing was written.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     lists: dict[str, int] = field(default_factory=dict)
+    old_lists: list[str] = field(default_factory=list)
     dry_run: bool = False
 
     @property
@@ -44,6 +46,8 @@ class Report:
         lines.append(f'label maps: {counts}' + (' (dry run: nothing written)' * self.dry_run))
         for path, number in self.lists.items():
             lines.append(f'list {path}: {number} names' + (' (not written)' * self.dry_run))
+        for path in self.old_lists:
+            lines.append(f'list {path}: kept from an earlier run; it may name broken images')
         if self.problems:
             lines.append(f'problems: {len(self.problems)}; no list was written')
         return lines

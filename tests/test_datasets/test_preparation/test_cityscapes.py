@@ -146,6 +146,18 @@ def test_all_that_is_broken_is_listed(small: Frames) -> None:
         assert part in problems[name]
 
 
+def test_half_a_png_is_no_image(small: Frames) -> None:
+    name = 'a/a_000000_000001'
+    small.add('gtFine/train', name)
+    path = small.root / 'leftImg8bit' / 'train' / f'{name}_leftImg8bit.png'
+    noise = np.random.default_rng(0).integers(0, 256, (16, 32, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(path)
+    assert small.prepare(['gtFine/train']).exit_status == 0
+    path.write_bytes(path.read_bytes()[:-400])
+    (problem, ) = small.prepare(['gtFine/train']).problems
+    assert str(path) in problem and 'cannot be read' in problem
+
+
 def test_numbers_are_compared_with_the_published_ones(small: Frames) -> None:
     small.add('gtFine/val', 'b/b_000000_000001')
     report = small.prepare(partial=False)

@@ -208,6 +208,41 @@ def test_all_that_is_broken_is_listed_and_no_list_written(archives: Archives) ->
     assert report.lines()[-1] == 'problems: 10; no list was written'
 
 
+def test_an_earlier_list_is_not_kept_in_silence(archives: Archives) -> None:
+    archives.prepare()
+    before = archives.list('lrr_train')
+    (archives.voc / 'JPEGImages' / f'{archives.train[0]}.jpg').unlink()
+    report = archives.prepare()
+    assert archives.list('lrr_train') == before
+    path = archives.lists / 'lrr_train.txt'
+    assert report.lines()[-5:] == [
+        *(f'list {path.with_stem(name)}: kept from an earlier run; it may name broken images'
+          for name in ('lrr_train', 'seg11valid', 'trainaug', 'aug')),
+        'problems: 1; no list was written']
+
+
+def test_images_are_read_to_their_end(archives: Archives) -> None:
+    """A photograph cut short, and one that training sees turned by its EXIF orientation."""
+    half, turned, upright = archives.train[:3]
+    path = archives.voc / 'JPEGImages' / f'{half}.jpg'
+    path.write_bytes(path.read_bytes()[:-2000])
+    for name, orientation in ((turned, 6), (upright, 3)):
+        path = path.with_stem(name)
+        with Image.open(path) as image:
+            exif = image.getexif()
+            exif[0x0112] = orientation
+            image.save(path, exif=exif)
+            width, height = image.size
+        if name == turned:
+            assert width != height
+            size = f'{turned}.jpg of {height}x{width} as its EXIF orientation turns it'
+    report = archives.prepare()
+    problems = {problem.split(':')[0]: problem for problem in report.problems}
+    assert problems.keys() == {half, turned}
+    assert 'truncated' in problems[half] and f'{half}.jpg' in problems[half]
+    assert problems[turned].endswith(size)
+
+
 def test_numbers_are_compared_with_the_published_ones(archives: Archives) -> None:
     report = archives.prepare(partial=False)
     assert report.exit_status == 1

@@ -6,12 +6,14 @@ matrix products (a multiplication and an addition are two) and the bytes kept fo
 are counted. From them follow, as estimates, the memory of a batch (weights, gradients, the
 optimiser's state, and the bytes kept times the batch; nothing for workspaces) and the hours of the
 whole training on one GPU (the operations of all images at an assumed rate). With ``--device cuda``
-the peak of one image's step is measured too.
+the peak of one image's step is measured too. Configs that differ in data and schedule alone share
+one step.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 from unittest import mock
 
@@ -21,7 +23,7 @@ import torch
 import mmseg_lrr  # noqa: F401
 
 # isort: split
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
@@ -73,24 +75,35 @@ def images_seen(cfg: Config, gpus: int) -> int:
     return cfg.train_cfg.max_epochs * images
 
 
-def one_step(cfg: Config, device: str) -> dict[str, int]:
+def network(cfg: Config) -> tuple[ConfigDict, tuple[int, int]]:
+    """What the cost of a step depends on: the model, without its start weights, and its images."""
+    model = copy.deepcopy(cfg.model)
+    model.pretrained = None
+    model.backbone.pop('init_cfg', None)
+    size = model.pop('data_preprocessor').get('size') or cfg.crop_size
+    return model, tuple(size)
+
+
+def one_step(model_cfg: ConfigDict, size: tuple[int, int], device: str) -> dict[str, int]:
     """Run one training step of one image.
+
+    Args:
+        model_cfg: The model, as :func:`network` gives it.
+        size: Height and width of the image.
+        device: Where to run.
 
     Returns:
         Number of ``weights``, ``operations`` of the step, bytes ``kept`` for the backward pass
         and, on a GPU, the ``peak`` of bytes in use.
     """
-    cfg.model.pretrained = None
-    cfg.model.backbone.pop('init_cfg', None)
     torch.manual_seed(0)
-    model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(device).train()
+    model = revert_sync_batchnorm(MODELS.build(model_cfg)).to(device).train()
     for module in model.modules():
         # The coarsest map of one small image is too little for batch statistics.
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.eval()
-    size = tuple(cfg.model.data_preprocessor.get('size') or cfg.crop_size)
     image = torch.randn(1, 3, *size, device=device)
-    labels = torch.randint(0, cfg.model.decode_head.num_classes, (1, *size), device=device)
+    labels = torch.randint(0, model_cfg.decode_head.num_classes, (1, *size), device=device)
     sample = SegDataSample(gt_sem_seg=PixelData(data=labels))
     own = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
     kept = {}
@@ -131,9 +144,14 @@ def main() -> None:
     widths = [len(column) for column in columns]
     longest = max(len(path.stem) for path in args.configs)
     print(' '.join(['config'.ljust(longest), *columns]))
+    counted: list[tuple[tuple[ConfigDict, tuple[int, int]], dict[str, int]]] = []
     for path in args.configs:
         cfg = Config.fromfile(path)
-        found = one_step(cfg, args.device)
+        own = network(cfg)
+        found = next((costs for other, costs in counted if other == own), None)
+        if found is None:
+            found = one_step(*own, args.device)
+            counted.append((own, found))
         batch = cfg.train_dataloader.batch_size
         copies = 2 + STATES[cfg.optim_wrapper.optimizer.type]
         memory = 4 * found['weights'] * copies + batch * found['kept']

@@ -4,8 +4,8 @@
     python tools/benchmarks/gated.py CONFIG CHECKPOINT [--images 50] [--cfg-options KEY=VALUE ...]
 
 For each threshold: the fraction of the finest levels' tiles that are needed (above a half, all are
-computed), the largest
-difference of a score, the mIoU lost, and the head's and the model's time beside the dense ones'.
+computed), the largest difference of a score, the mIoU lost, and the head's and the model's time
+beside the dense ones'. The images are evenly spaced in the validation set.
 ``--against`` also times two ResNet-101 models with random weights on the same photographs: the
 toolbox's DeepLabV3+ R101-D8, and LRR-4x R101 with the tiles that are active in CONFIG's model.
 """
@@ -47,6 +47,12 @@ def tiles(record: list[torch.Tensor] | None = None, replay: list[torch.Tensor] |
         yield
 
 
+def evenly_spaced(count: int, total: int) -> list[int]:
+    """Numbers of ``count`` of ``total`` images, all of them where there are fewer."""
+    count = min(count, total)
+    return [index * total // count for index in range(count)]
+
+
 def timed(function: Callable[[], object]) -> float:
     """Seconds of one call."""
     start = time.perf_counter()
@@ -60,19 +66,21 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
     parser.add_argument('checkpoint')
-    parser.add_argument('--images', type=int, default=50)
+    parser.add_argument('--images', type=int, default=50, help='how many (default: %(default)s)')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--thresholds', type=float, nargs='+', default=[1e-3, 1e-2, 0.03, 0.1])
     parser.add_argument('--against', action='store_true', help='time ResNet-101 models as well')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     args = parser.parse_args()
+    if args.images < 1:
+        parser.error(f'--images must be at least 1, got {args.images}')
     torch.set_num_threads(args.threads)
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     model = init_model(cfg, args.checkpoint, device='cpu')
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
-    images = range(0, len(dataset), max(1, len(dataset) // args.images))
+    images = evenly_spaced(args.images, len(dataset))
     others = {}
     if args.against:
         others = {name: build_model(name, len(dataset.metainfo['classes']))

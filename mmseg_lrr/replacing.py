@@ -2,9 +2,17 @@
 """Files that appear whole or not at all."""
 
 import os
+import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+
+# A process id, as the name that replacing() gives ends.
+_TEMPORARY = re.compile(r'\..+\.(\d{1,9})\.part')
+
+_OLD = 3600.0
 
 
 @contextmanager
@@ -12,7 +20,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary name to write to, in the same folder, and rename it when all went well.
 
     A file of that name stays as it was until then, and for good if the writing fails. The folder
-    is made if it is not there.
+    is made if it is not there. A process's first file in a folder takes away what killed processes
+    left there, see :func:`remove_leftovers`.
 
     Args:
         path: The file to make or replace.
@@ -22,9 +31,47 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(os.path.abspath(path.parent))
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+# Once a folder: it may have a hundred thousand files, each written through replacing().
+@cache
+def remove_leftovers(folder: str) -> None:
+    """Remove temporary files of processes that were killed, once in the life of this process.
+
+    That is, files with a name that :func:`replacing` gives, whose process is gone and which nobody
+    has written to for an hour. The process of another machine, or of another container, that
+    shares the folder cannot be asked for; its files are young while it writes.
+
+    Args:
+        folder: An absolute path; a folder that is not there has no leftovers.
+    """
+    # Gone, or another user's, or taken away by another process meanwhile: tidying up is no reason
+    # not to write.
+    with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match and entry.is_file(follow_symlinks=False) and not _lives(int(match[1])):
+                with suppress(FileNotFoundError, PermissionError):
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD:
+                        os.unlink(entry)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process of this machine has the number; True where it cannot be asked for."""
+    if os.name != 'posix':
+        # os.kill(pid, 0) is no question there but an interrupt.
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

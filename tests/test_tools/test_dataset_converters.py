@@ -1,7 +1,9 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The command lines that prepare data sets."""
 
+import os
 import runpy
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from mmseg_lrr.datasets.preparation.cityscapes import CityscapesLabels
 
 
 @pytest.fixture
@@ -40,9 +44,11 @@ def frame(tmp_path: Path) -> Path:
 
 def test_exit_status_and_report(call: Callable, frame: Path, capsys: pytest.CaptureFixture) -> None:
     target = frame / 'gtFine/val/b/b_1_2_gtFine_labelTrainIds.png'
-    assert call('cityscapes.py', frame, '--partial', '--dry-run', '--workers', 1) == 0
+    assert call('cityscapes.py', frame, '--partial', '--dry-run', '--workers', 1) == 1
+    assert 'gtFine/train: the folder' in capsys.readouterr().out
+    assert call('cityscapes.py', frame, '--partial', '--dry-run', '--parts', 'gtFine/val') == 0
     assert 'dry run: nothing written' in capsys.readouterr().out and not target.exists()
-    assert call('cityscapes.py', frame, '--workers', 1) == 1
+    assert call('cityscapes.py', frame, '--workers', 1, '--parts', 'gtFine/val') == 1
     printed = capsys.readouterr().out
     assert 'gtFine/val: 1, but the published data set has 500' in printed
     assert 'problems: 1' in printed
@@ -50,6 +56,45 @@ def test_exit_status_and_report(call: Callable, frame: Path, capsys: pytest.Capt
     assert '0 written, 0 replaced, 1 kept, 0 left out, 0 broken' in capsys.readouterr().out
     assert call('cityscapes.py', frame / 'gone') == 2
     assert 'gone' in capsys.readouterr().err
+
+
+def disturb(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Send a signal to the process that makes a label map, while it does."""
+    original = CityscapesLabels.labels
+
+    def labels(self: CityscapesLabels) -> np.ndarray:
+        os.kill(os.getpid(), number)
+        return original(self)
+
+    monkeypatch.setattr(CityscapesLabels, 'labels', labels)
+
+
+@pytest.fixture
+def frames(frame: Path) -> list[str | Path]:
+    """Arguments for two frames: a single one is converted without workers."""
+    for path in [*frame.rglob('*.png')]:
+        path.with_name(path.name.replace('b_1_2', 'b_1_3')).write_bytes(path.read_bytes())
+    return [frame, '--partial', '--parts', 'gtFine/val', '--workers']
+
+
+def test_a_killed_worker(call: Callable, frames: list, monkeypatch: pytest.MonkeyPatch,
+                         capsys: pytest.CaptureFixture) -> None:
+    disturb(monkeypatch, signal.SIGKILL)
+    assert call('cityscapes.py', *frames, 2) == 2
+    (line, ) = capsys.readouterr().err.splitlines()
+    assert 'a worker died' in line and 'fewer --workers' in line
+
+
+def test_ctrl_c(call: Callable, frames: list, monkeypatch: pytest.MonkeyPatch,
+                capsys: pytest.CaptureFixture) -> None:
+    """It goes to all processes: workers finish what they are writing, the main one stops."""
+    disturb(monkeypatch, signal.SIGINT)
+    assert call('cityscapes.py', *frames, 1) == 130
+    (line, ) = capsys.readouterr().err.splitlines()
+    assert 'interrupted' in line
+    assert not list(frames[0].rglob('*labelTrainIds*'))
+    assert call('cityscapes.py', *frames, 2) == 0
+    assert len(list(frames[0].rglob('*labelTrainIds.png'))) == 2
 
 
 @pytest.mark.parametrize('tool, arguments', [
@@ -68,5 +113,5 @@ def test_what_is_not_there_is_named(call: Callable, tmp_path: Path, tool: str, a
 def test_help(call: Callable, tool: str, capsys: pytest.CaptureFixture) -> None:
     assert call(tool, '--help') == 0
     printed = capsys.readouterr().out
-    assert '--dry-run' in printed and '--workers' in printed
+    assert all(option in printed for option in ('--dry-run', '--workers', '--partial'))
     assert call(tool, 'a', 'b', '--workers', 0) == 2

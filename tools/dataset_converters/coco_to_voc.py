@@ -14,7 +14,8 @@ def main() -> int:
         'Draw COCO\'s instances of VOC\'s 20 classes as label maps (SegmentationClassVOC, 255 '
         'where classes overlap) and list the images to train on '
         '(ImageSets/Segmentation/voc20.txt). Needs pycocotools (pip install ".[coco]").',
-        partial=False,
+        'write the list without the images that are broken or missing, instead of none; they are '
+        'printed and counted, and the exit status is 0',
     )
     parser.add_argument('root', metavar='COCO_ROOT', help='folder with annotations and images')
     parser.add_argument(
@@ -37,6 +38,7 @@ def main() -> int:
             min_area=args.min_area,
             workers=args.workers,
             dry_run=args.dry_run,
+            partial=args.partial,
         ),
     )
 

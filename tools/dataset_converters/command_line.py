@@ -6,22 +6,29 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 
 from mmseg_lrr.datasets.preparation import Report, default_workers
 
+#: What ``--partial`` does where numbers are published.
+PART_OF_DATA_SET = (
+    'the folders hold a part of the data set: do not compare numbers of images with the published '
+    'ones'
+)
 
-def make_parser(description: str, *, partial: bool = True) -> argparse.ArgumentParser:
+
+def make_parser(description: str, partial: str) -> argparse.ArgumentParser:
     """Make a parser with the options that every converter has.
 
     Args:
         description: What the converter does.
-        partial: Whether it compares numbers with the published ones.
+        partial: What ``--partial`` does.
     """
     parser = argparse.ArgumentParser(
         description=f'{description} Label maps that are there and right are kept, so it can be '
         'run again after an interruption, or to verify. Exits with 0 if all is well, 1 if '
         'something is missing or broken (each is printed on a line, and no list is written), and '
-        '2 if the conversion could not be made.'
+        '2 if the conversion could not be made; an interrupted one exits with 130.'
     )
     parser.add_argument(
         '--workers', type=int, default=default_workers(), help='processes (default: %(default)s)'
@@ -29,13 +36,7 @@ def make_parser(description: str, *, partial: bool = True) -> argparse.ArgumentP
     parser.add_argument(
         '--dry-run', action='store_true', help='read and check everything, write nothing'
     )
-    if partial:
-        parser.add_argument(
-            '--partial',
-            action='store_true',
-            help='the folders hold a part of the data set: do not compare numbers of images with '
-            'the published ones',
-        )
+    parser.add_argument('--partial', action='store_true', help=partial)
     return parser
 
 
@@ -62,6 +63,15 @@ def run_converter(
     except (OSError, ValueError, ImportError) as error:
         print(f'{parser.prog}: {error}', file=sys.stderr)
         return 2
+    except BrokenExecutor:
+        print(
+            f'{parser.prog}: a worker died (out of memory?); run again with fewer --workers',
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print(f'{parser.prog}: interrupted; run again to go on', file=sys.stderr)
+        return 130
     for line in report.lines():
         print(line)
     return report.exit_status

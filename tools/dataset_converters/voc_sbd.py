@@ -3,7 +3,7 @@
 
 import sys
 
-from command_line import make_parser, run_converter
+from command_line import PART_OF_DATA_SET, make_parser, run_converter
 
 from mmseg_lrr.datasets.preparation import prepare_voc_sbd
 
@@ -11,7 +11,8 @@ from mmseg_lrr.datasets.preparation import prepare_voc_sbd
 def main() -> int:
     parser = make_parser(
         'Make SegmentationClassAug (VOC\'s own masks, SBD\'s elsewhere) and the lists '
-        'lrr_train, seg11valid, trainaug and aug in VOC_ROOT.'
+        'lrr_train, seg11valid, trainaug and aug in VOC_ROOT.',
+        PART_OF_DATA_SET,
     )
     parser.add_argument('voc_root', metavar='VOC_ROOT', help='VOCdevkit/VOC2012')
     parser.add_argument('sbd_root', metavar='SBD_ROOT', help='benchmark_RELEASE')

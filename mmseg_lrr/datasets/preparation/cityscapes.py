@@ -25,8 +25,10 @@ PUBLISHED = {
     'gtCoarse/train_extra': 19998,
 }
 
-#: Kinds and splits that are converted: those that networks are trained and tested on.
-PARTS = ('gtFine/train', 'gtFine/val', 'gtCoarse/train_extra')
+#: What networks are trained and tested on: always expected, and expected if the extra images or
+#: their annotations are there.
+FINE_PARTS = ('gtFine/train', 'gtFine/val')
+COARSE_PART = 'gtCoarse/train_extra'
 
 _NUM_LABEL_IDS = 34
 
@@ -93,8 +95,9 @@ def prepare_cityscapes(
 
     Args:
         root: Folder of Cityscapes as published: ``leftImg8bit``, ``gtFine``, ``gtCoarse``.
-        parts: Which annotations to convert, out of :data:`PUBLISHED`; those of :data:`PARTS`
-            whose folder is there if None.
+        parts: Which annotations to convert, out of :data:`PUBLISHED`. If None, those of
+            :data:`FINE_PARTS`, and :data:`COARSE_PART` if its images or annotations are there; a
+            missing one is among the problems.
         workers: Number of processes.
         dry_run: Check everything, write nothing.
         partial: Accept other numbers of frames than the published ones.
@@ -103,20 +106,28 @@ def prepare_cityscapes(
         What was done and found.
 
     Raises:
-        FileNotFoundError: If a part's folder is missing, or none is there.
+        FileNotFoundError: If the folder of a part in ``parts`` is missing, or none is there.
         ValueError: If a part is not known.
     """
     root = Path(root)
+    report = Report(dry_run=dry_run)
     if parts is None:
-        parts = [part for part in PARTS if (root / part).is_dir()]
+        expected = list(FINE_PARTS)
+        if (root / COARSE_PART).is_dir() or (root / 'leftImg8bit' / 'train_extra').is_dir():
+            expected.append(COARSE_PART)
+        parts = [part for part in expected if (root / part).is_dir()]
         if not parts:
-            raise FileNotFoundError(f'{root} has none of the folders {", ".join(PARTS)}')
+            raise FileNotFoundError(f'{root} has none of the folders {", ".join(expected)}')
+        report.problems.extend(
+            f'{part}: the folder {root / part} is missing (--parts says which parts to convert)'
+            for part in expected
+            if part not in parts
+        )
     for part in parts:
         if part not in PUBLISHED:
             raise ValueError(f'parts must be out of {", ".join(PUBLISHED)}, got {part!r}')
         if not (root / part).is_dir():
             raise FileNotFoundError(f'the folder {root / part} is missing')
-    report = Report(dry_run=dry_run)
     found = {}
     for part in parts:
         kind, split = part.split('/')
@@ -136,11 +147,11 @@ def prepare_cityscapes(
         found[part] = run_jobs(jobs, report, title=part, workers=workers)
     if not partial:
         check_counts(report, {part: len(names) for part, names in found.items()}, PUBLISHED)
-    if 'gtCoarse/train_extra' in found:
+    if COARSE_PART in found:
         fine = {
             path.name.removesuffix('_gtFine_labelIds.png')
             for path in (root / 'gtFine').glob('*/*/*_gtFine_labelIds.png')
         }
-        coarse = [name for name in found['gtCoarse/train_extra'] if name.split('/')[1] not in fine]
+        coarse = [name for name in found[COARSE_PART] if name.split('/')[1] not in fine]
         write_names(root / 'ImageSets' / 'coarse_train_extra.txt', coarse, report)
     return report

@@ -50,12 +50,12 @@ class CocoInstances(LabelJob):
 
     Attributes:
         size: ``(height, width)`` that the annotations are drawn for.
-        instances: Pairs of a class, 1 to 20, and its ``segmentation`` as COCO writes it.
+        instances: See :func:`draw_instances`.
         min_area: Labelled pixels below which the image is left out.
     """
 
     size: tuple[int, int]
-    instances: tuple[tuple[int, Any], ...]
+    instances: tuple[tuple[int, Any, int], ...]
     min_area: int
 
     allowed: ClassVar[frozenset[int]] = frozenset(range(21)) | {IGNORED}
@@ -69,7 +69,7 @@ class CocoInstances(LabelJob):
 
 
 def draw_instances(
-    instances: Sequence[tuple[int, Any]], size: tuple[int, int]
+    instances: Sequence[tuple[int, Any, int]], size: tuple[int, int]
 ) -> np.ndarray:
     """Draw instances into one label map.
 
@@ -78,8 +78,8 @@ def draw_instances(
     writes as run lengths) count as their class.
 
     Args:
-        instances: Pairs of a class, 1 to 254, and a ``segmentation``: a list of polygons, or run
-            lengths.
+        instances: For each its class, 1 to 254, its ``segmentation`` as COCO writes it (a list of
+            polygons, or run lengths) and the annotation's ``id``, for messages.
         size: ``(height, width)`` in pixels.
 
     Returns:
@@ -89,8 +89,11 @@ def draw_instances(
         ValueError: If a segmentation is neither, or of another size.
     """
     labels = np.zeros(size, np.uint8)
-    for label, segmentation in instances:
-        covered = _covered(segmentation, size)
+    for label, segmentation, annotation in instances:
+        try:
+            covered = _covered(segmentation, size)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'annotation {annotation}: {error}') from error
         labels[covered & (labels != 0) & (labels != label)] = IGNORED
         labels[covered & (labels == 0)] = label
     return labels
@@ -101,19 +104,20 @@ def _covered(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     mask = _coco_mask()
     height, width = size
     if isinstance(segmentation, dict):
-        if tuple(segmentation.get('size', ())) != size:
+        if segmentation.get('size') != [height, width]:
             raise ValueError(f'run lengths of size {segmentation.get("size")}, image of {size}')
         counts = segmentation.get('counts')
         if isinstance(counts, list):
-            # The library trusts these numbers.
-            whole = all(isinstance(count, int) and count >= 0 for count in counts)
-            if not whole or sum(counts) != height * width:
-                raise ValueError(f'run lengths do not add up to the {height * width} pixels')
-            runs = mask.frPyObjects(segmentation, height, width)
-        elif isinstance(counts, str | bytes):
-            runs = segmentation
+            lengths = counts
+        elif isinstance(counts, str):
+            lengths = run_lengths(counts)
         else:
             raise ValueError(f'run lengths must be a list or a string, got {type(counts).__name__}')
+        # The library trusts these numbers.
+        whole = all(isinstance(length, int) and length >= 0 for length in lengths)
+        if not whole or sum(lengths) != height * width:
+            raise ValueError(f'run lengths do not add up to the {height * width} pixels')
+        runs = mask.frPyObjects({'size': list(size), 'counts': lengths}, height, width)
     elif isinstance(segmentation, list) and segmentation:
         for polygon in segmentation:
             if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
@@ -126,6 +130,38 @@ def _covered(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
             f'a segmentation must be polygons or run lengths, got {segmentation!r:.60}'
         )
     return mask.decode(runs).astype(bool)
+
+
+def run_lengths(text: str) -> list[int]:
+    """Read run lengths that COCO's library has written as a string.
+
+    A number is a sequence of characters with five bits each, the lowest first, and a sixth that
+    says whether more follow; the last one's fifth bit is the sign. From the fourth on the numbers
+    are differences to the one before last.
+
+    Raises:
+        ValueError: If it has other characters, or ends within a number.
+    """
+    lengths: list[int] = []
+    number = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        # No image has more than 2**60 pixels: nothing that is whole goes on for so long.
+        if not 0 <= bits < 64 or shift > 60:
+            raise ValueError(f'compressed run lengths have no {character!r} at that place')
+        number |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            number -= 1 << shift
+        if len(lengths) > 2:
+            number += lengths[-2]
+        lengths.append(number)
+        number = shift = 0
+    if shift:
+        raise ValueError('compressed run lengths end within a number')
+    return lengths
 
 
 def read_instances(
@@ -160,7 +196,9 @@ def read_instances(
         for annotation in content['annotations']:
             label = classes.get(annotation['category_id'])
             if label is not None:
-                instances[annotation['image_id']].append((label, annotation['segmentation']))
+                instances[annotation['image_id']].append(
+                    (label, annotation['segmentation'], annotation['id'])
+                )
         jobs = []
         for image in content['images']:
             if image['id'] in instances:
@@ -191,6 +229,7 @@ def prepare_coco(
     min_area: int = MIN_AREA,
     workers: int,
     dry_run: bool = False,
+    partial: bool = False,
 ) -> Report:
     """Make label maps of the 20 classes and the list of the images that have enough of them.
 
@@ -204,6 +243,7 @@ def prepare_coco(
         min_area: Least number of labelled pixels of an image; 255 and background are not counted.
         workers: Number of processes.
         dry_run: Check everything, write nothing.
+        partial: Leave broken and missing images out of the list, instead of writing none.
 
     Returns:
         What was done and found.
@@ -227,6 +267,8 @@ def prepare_coco(
             root / FOLDER / split, min_area,
         )  # fmt: skip
         chosen += run_jobs(jobs, report, title=f'COCO {split}', workers=workers)
+    if partial:
+        report.unlisted, report.problems = report.problems, []
     if not chosen and not report.problems:
         report.problems.append(f'no image has {min_area} labelled pixels')
     write_names(root / 'ImageSets' / 'Segmentation' / 'voc20.txt', chosen, report)

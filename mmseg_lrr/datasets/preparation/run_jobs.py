@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from rich.progress import MofNCompleteColumn, Progress
+
+from mmseg_lrr.replacing import remove_leftovers
 
 from .label_job import STATUSES, LabelJob, Outcome
 
@@ -23,6 +27,7 @@ class Report:
     Attributes:
         counts: Label maps by status.
         problems: All that is missing, broken or not as many as it should be, one line each.
+        unlisted: Problems of images that the lists leave out, as was asked for.
         lists: Lists of names and how many names each has.
         old_lists: Lists of an earlier run, kept because there are problems.
         dry_run: Whether nothing was written.
@@ -30,6 +35,7 @@ class Report:
 
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
     lists: dict[str, int] = field(default_factory=dict)
     old_lists: list[str] = field(default_factory=list)
     dry_run: bool = False
@@ -41,11 +47,13 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report for a person: the problems, then the counts."""
-        lines = list(self.problems)
+        lines = [*self.unlisted, *self.problems]
         counts = ', '.join(f'{self.counts[status]} {status}' for status in STATUSES)
         lines.append(f'label maps: {counts}' + (' (dry run: nothing written)' * self.dry_run))
         for path, number in self.lists.items():
             lines.append(f'list {path}: {number} names' + (' (not written)' * self.dry_run))
+        if self.unlisted:
+            lines.append(f'broken or missing, and in no list: {len(self.unlisted)}')
         for path in self.old_lists:
             lines.append(f'list {path}: kept from an earlier run; it may name broken images')
         if self.problems:
@@ -77,14 +85,22 @@ def run_jobs(
 
     Returns:
         Names of the label maps that are now in place, in the order of the jobs.
+
+    Raises:
+        BrokenExecutor: If a worker was killed.
     """
+    if not report.dry_run:
+        # Also of label maps that are whole by now, and will not be written again.
+        for folder in {os.path.abspath(job.target.parent) for job in jobs}:
+            remove_leftovers(folder)
     run = partial(LabelJob.run, dry_run=report.dry_run)
     if workers == 1 or len(jobs) < 2:
         outcomes = _track(map(run, jobs), len(jobs), title)
     else:
         # The toolbox takes seconds to import: a forked worker has it already.
         method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
-        executor = ProcessPoolExecutor(workers, multiprocessing.get_context(method))
+        context = multiprocessing.get_context(method)
+        executor = ProcessPoolExecutor(workers, context, initializer=_begin_worker)
         try:
             # All workers are forked here, before the progress bar starts its thread.
             results = executor.map(run, jobs, chunksize=max(1, min(16, len(jobs) // workers)))
@@ -95,6 +111,19 @@ def run_jobs(
     report.problems.extend(outcome.problem for outcome in outcomes if outcome.problem)
     in_place = ('written', 'replaced', 'kept')
     return [outcome.name for outcome in outcomes if outcome.status in in_place]
+
+
+def _begin_worker() -> None:
+    """Let this worker end with the main process, and no sooner."""
+    # Ctrl-C goes to all processes: the main one stops, the workers finish what they are writing.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process once its parent has ended, killed or not."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _track(outcomes: Iterable[Outcome], total: int, title: str) -> list[Outcome]:

@@ -86,7 +86,7 @@ def test_real_frames(tmp_path: Path, shared_data: Callable[[str], Path]) -> None
 def test_every_label_id(small: Frames) -> None:
     labels = small.add('gtFine/train', 'a/a_000000_000001',
                        np.array([[*range(34), 255]], np.uint8).repeat(2, axis=0))
-    assert small.prepare().exit_status == 0
+    assert small.prepare(['gtFine/train']).exit_status == 0
     found = png(small.label('gtFine/train', 'a/a_000000_000001'))
     expected = [TRAIN_IDS.get(label_id, 255) for label_id in labels[0].tolist()]
     np.testing.assert_array_equal(found, [expected] * 2)
@@ -135,7 +135,7 @@ def test_all_that_is_broken_is_listed(small: Frames) -> None:
     save(images / f'{names[3]}_leftImg8bit.png', np.zeros((16, 31, 3), np.uint8))
     path = small.label(part, names[4], 'labelIds')
     path.write_bytes(path.read_bytes()[:60])
-    report = small.prepare()
+    report = small.prepare([part])
     assert report.exit_status == 1 and not small.list.exists()
     assert report.counts == {'written': 1, 'broken': 4}
     expected = {names[0]: 'no labels', names[1]: 'missing', names[2]: '[34]',
@@ -144,6 +144,21 @@ def test_all_that_is_broken_is_listed(small: Frames) -> None:
     assert problems.keys() == expected.keys()
     for name, part in expected.items():
         assert part in problems[name]
+
+
+@pytest.mark.parametrize('gone', ['gtFine/train', 'gtFine/val', 'gtCoarse/train_extra'])
+def test_a_whole_part_is_missed(small: Frames, gone: str) -> None:
+    parts = ['gtFine/train', 'gtFine/val', 'gtCoarse/train_extra']
+    for i, part in enumerate(parts):
+        small.add(part, f'a/a_000000_{i:06d}')
+    assert small.prepare().exit_status == 0
+    (small.root / gone).rename(small.root / 'elsewhere')
+    report = small.prepare()
+    assert report.exit_status == 1 and report.counts == {'kept': 2}
+    (problem, ) = report.problems
+    assert problem.startswith(f'{gone}: ') and str(small.root / gone) in problem
+    parts.remove(gone)
+    assert small.prepare(parts).exit_status == 0
 
 
 def test_half_a_png_is_no_image(small: Frames) -> None:
@@ -160,7 +175,7 @@ def test_half_a_png_is_no_image(small: Frames) -> None:
 
 def test_numbers_are_compared_with_the_published_ones(small: Frames) -> None:
     small.add('gtFine/val', 'b/b_000000_000001')
-    report = small.prepare(partial=False)
+    report = small.prepare(['gtFine/val'], partial=False)
     assert report.exit_status == 1
     assert report.problems == [
         'gtFine/val: 1, but the published data set has 500 (--partial accepts a part of it)']
@@ -169,11 +184,12 @@ def test_numbers_are_compared_with_the_published_ones(small: Frames) -> None:
 def test_dry_run_and_resuming(small: Frames) -> None:
     for i in range(4):
         small.add('gtFine/train', f'a/a_000000_{i:06d}')
-    assert small.prepare(dry_run=True).counts == {'written': 4}
+    parts = ['gtFine/train']
+    assert small.prepare(parts, dry_run=True).counts == {'written': 4}
     assert not list(small.root.rglob('*labelTrainIds*'))
-    small.prepare(workers=2)
+    small.prepare(parts, workers=2)
     target = small.label('gtFine/train', 'a/a_000000_000001')
     target.write_bytes(target.read_bytes()[:50])
-    report = small.prepare(workers=2)
+    report = small.prepare(parts, workers=2)
     assert report.counts == {'kept': 3, 'replaced': 1}
     assert not list(small.root.rglob('.*'))

@@ -11,7 +11,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmseg_lrr.datasets.preparation import prepare_coco
-from mmseg_lrr.datasets.preparation.coco_to_voc import COCO_NAMES, draw_instances
+from mmseg_lrr.datasets.preparation.coco_to_voc import COCO_NAMES, draw_instances, run_lengths
 
 pytest.importorskip('pycocotools', reason='pycocotools (extra "coco") is not installed')
 
@@ -118,7 +118,7 @@ def test_polygons_crowds_and_overlaps(coco: Coco) -> None:
 
 def test_three_classes_on_one_pixel_are_void() -> None:
     one = box(0, 0, 4, 4)
-    labels = draw_instances([(1, one), (2, one), (1, one), (3, one)], (6, 6))
+    labels = draw_instances([(1, one, 0), (2, one, 1), (1, one, 2), (3, one, 3)], (6, 6))
     expected = np.zeros((6, 6), np.uint8)
     expected[:4, :4] = 255
     np.testing.assert_array_equal(labels, expected)
@@ -127,9 +127,9 @@ def test_three_classes_on_one_pixel_are_void() -> None:
 def test_order_of_the_instances_does_not_matter() -> None:
     rng = np.random.default_rng(0)
     instances = []
-    for _ in range(12):
+    for i in range(12):
         left, top = rng.integers(0, 20, 2).tolist()
-        instances.append((int(rng.integers(1, 5)), box(left, top, left + 9, top + 7)))
+        instances.append((int(rng.integers(1, 5)), box(left, top, left + 9, top + 7), i))
     expected = draw_instances(instances, (30, 30))
     for _ in range(5):
         shuffled = [instances[i] for i in rng.permutation(len(instances))]
@@ -189,9 +189,16 @@ def test_resumes(coco: Coco, workers: int) -> None:
     ([], 'polygons or run lengths'),
     (None, 'polygons or run lengths'),
     (dict(size=[8, 8], counts=[64]), 'size'),
+    (dict(size=30, counts=[900]), 'size'),
+    ([[{}] * 6], 'annotation'),
     (dict(size=[30, 30], counts=[10, 10]), '900'),
     (dict(size=[30, 30], counts=[-100, 1000]), '900'),
     (dict(size=[30, 30]), 'list or a string'),
+    (dict(size=[30, 30], counts=''), '900'),
+    (dict(size=[30, 30], counts='1'), '900'),
+    (dict(size=[30, 30], counts='zzzz'), "no 'z'"),
+    (dict(size=[30, 30], counts='ll'), 'within a number'),
+    (dict(size=[30, 30], counts='o' * 100_000), "no 'o'"),
 ])
 def test_broken_segmentations_are_listed(coco: Coco, segmentation: object, said: str) -> None:
     coco.write('train2017', {'good.jpg': (30, 30, [('bus', box(0, 0, 9, 9))]),
@@ -199,7 +206,45 @@ def test_broken_segmentations_are_listed(coco: Coco, segmentation: object, said:
     report = coco.prepare()
     assert report.exit_status == 1 and not coco.list.exists()
     assert report.counts == {'written': 1, 'broken': 1}
-    assert said in report.problems[0] and report.problems[0].startswith('train2017/bad')
+    assert said in report.problems[0]
+    assert report.problems[0].startswith('train2017/bad: annotation 1: ')
+
+
+@pytest.mark.parametrize('density', [0, 0.01, 0.5, 1])
+def test_compressed_run_lengths(density: float) -> None:
+    """What the library itself writes is read; any string that is cut short is refused."""
+    from pycocotools import mask
+    pixels = np.random.default_rng(1).random((50, 60)) < density
+    pixels[:, 20:50] = pixels[:1, 20:50]
+    text = mask.encode(np.asfortranarray(pixels, np.uint8))['counts'].decode()
+    assert run_lengths(text) == runs(pixels)['counts']
+    drawn = draw_instances([(3, dict(size=[50, 60], counts=text), 0)], (50, 60))
+    np.testing.assert_array_equal(drawn, 3 * pixels)
+    for end in range(len(text)):
+        with pytest.raises(ValueError, match='annotation 7: '):
+            draw_instances([(3, dict(size=[50, 60], counts=text[:end]), 7)], (50, 60))
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_partial_leaves_broken_images_out_of_the_list(coco: Coco, workers: int) -> None:
+    bus = box(0, 0, 9, 9)
+    coco.write('train2017', {
+        'a.jpg': (30, 30, [('bus', bus)]), 'bad.jpg': (30, 30, [('bus', bus + [[1, 1, 5, 5]])]),
+        'gone.jpg': (30, 30, [('bus', bus)]), 'b.jpg': (30, 30, [('bus', bus)])})
+    (coco.root / 'train2017' / 'gone.jpg').unlink()
+    assert coco.prepare(workers=workers).exit_status == 1 and not coco.list.exists()
+    report = coco.prepare(workers=workers, partial=True)
+    assert report.exit_status == 0
+    assert coco.list.read_text().split() == ['train2017/a', 'train2017/b']
+    lines = report.lines()
+    assert lines[0].startswith('train2017/bad: ') and lines[1].startswith('train2017/gone: ')
+    assert 'broken or missing, and in no list: 2' in lines
+    # With none left there is nothing to train on.
+    for name in 'ab':
+        (coco.root / 'train2017' / f'{name}.jpg').unlink()
+    report = coco.prepare(workers=workers, partial=True)
+    assert report.problems == ['no image has 1 labelled pixels']
+    assert 'may name broken images' in report.lines()[-2]
 
 
 def test_missing_and_wrong_images_are_listed(coco: Coco) -> None:

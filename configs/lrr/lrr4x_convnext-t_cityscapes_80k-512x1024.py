@@ -1,7 +1,9 @@
 """LRR-4x, masked, with DE, ConvNeXt-T, Cityscapes, fine annotations, the toolbox's recipe.
 
 Reproduces: nothing of the paper. To set beside the ResNets on the same images, crops and number of
-iterations; optimiser as the toolbox trains this backbone, rates of the head ours.
+iterations. AdamW at the toolbox's rate, weight decay and warm-up of this backbone, but one rate
+for all of it (the toolbox lowers it from stage to stage), weight decay of its biases, float32
+unless ``--amp`` (the toolbox uses mixed precision), and rates of the head that are ours.
 Command: ``python tools/train.py configs/lrr/lrr4x_convnext-t_cityscapes_80k-512x1024.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=8``.
 Test: ``python tools/test.py configs/lrr/lrr4x_convnext-t_cityscapes_80k-512x1024.py

@@ -2,7 +2,7 @@
 
 Reproduces: LRR on Cityscapes with ResNet-101, of which the poster gives no number (no ResNet code
 is released). To set beside the toolbox's ``deeplabv3plus_r101-d8_4xb2-80k_cityscapes-512x1024.py``,
-trained on the same images with the same crops and schedule.
+trained on the same images with the same crops and schedule, behind a warm-up.
 Command: ``python tools/train.py configs/lrr/lrr4x_r101_cityscapes_80k-512x1024.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=8``.
 Test: ``python tools/test.py configs/lrr/lrr4x_r101_cityscapes_80k-512x1024.py

@@ -2,7 +2,7 @@
 
 Reproduces: nothing of the paper. To set beside the toolbox's
 ``deeplabv3plus_r50-d8_4xb4-20k_voc12aug-512x512.py``, trained on the same images with the same
-crops and schedule.
+crops and schedule, behind a warm-up.
 Command: ``python tools/train.py configs/lrr/lrr4x_r50_voc12aug_20k-512x512.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=16``.
 Test: ``python tools/test.py configs/lrr/lrr4x_r50_voc12aug_20k-512x512.py

@@ -1,11 +1,13 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Rates of the authors' recipe, parameter by parameter (spec section 4)."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.structures import PixelData
@@ -152,6 +154,45 @@ def test_batches_and_momentum(name: str) -> None:
     cfg = load(name)
     assert cfg.train_dataloader.batch_size == 20
     assert [hook.type for hook in cfg.custom_hooks] == ['ClassBasesHook', 'ResetMomentumHook']
+
+
+def toolbox(name: str) -> Config:
+    """A config of the toolbox."""
+    return Config.fromstring(f"_base_ = 'mmseg::{name}'", '.py')
+
+
+@pytest.mark.parametrize(('thousands', 'name'), [
+    (20, 'lrr4x_r101_voc12aug_20k-512x512'),
+    (40, 'lrr4x_r50_voc12aug_40k-512x512'),
+    (80, 'lrr4x_r101_cityscapes_80k-512x1024'),
+])
+def test_the_toolboxs_schedule_behind_a_warm_up(thousands: int, name: str) -> None:
+    cfg, theirs = load(name), toolbox(f'_base_/schedules/schedule_{thousands}k.py')
+    assert cfg.optim_wrapper.optimizer == theirs.optim_wrapper.optimizer
+    warm_up, poly = cfg.param_scheduler
+    (their_poly, ) = theirs.param_scheduler
+    assert (warm_up.type, warm_up.begin, warm_up.end, poly.begin) == ('LinearLR', 0, 500, 500)
+    assert poly == {**their_poly, 'begin': 500}
+    assert cfg.train_cfg.max_iters == theirs.train_cfg.max_iters == 1000 * thousands
+    # What differs is said.
+    for path in (f'{name}.py', f'_base_/schedules/sgd_{thousands}k.py'):
+        assert 'behind a warm-up' in ast.get_docstring(ast.parse(
+            re.sub(r'\{\{.*?\}\}', '0', (CONFIGS / path).read_text())))
+    assert 'warm-up of the first 500 iterations' in (CONFIGS / 'README.md').read_text()
+
+
+@pytest.mark.parametrize('name', [name for name in NAMES if '_convnext-t_' in name])
+def test_convnext_says_where_it_leaves_the_toolboxs_optimiser(name: str) -> None:
+    cfg = load(name)
+    theirs = toolbox('convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py')
+    assert cfg.optim_wrapper.optimizer == theirs.optim_wrapper.optimizer
+    assert cfg.param_scheduler[0] == theirs.param_scheduler[0]
+    text = ast.get_docstring(ast.parse(
+        re.sub(r'\{\{.*?\}\}', '0', (CONFIGS / f'{name}.py').read_text())))
+    assert theirs.optim_wrapper.constructor == 'LearningRateDecayOptimizerConstructor'
+    assert 'constructor' not in cfg.optim_wrapper and 'one rate\nfor all of it' in text
+    assert theirs.optim_wrapper.type == 'AmpOptimWrapper'
+    assert cfg.optim_wrapper.type == 'OptimWrapper' and '``--amp``' in text
 
 
 def sample(labels: torch.Tensor) -> SegDataSample:

@@ -1,4 +1,8 @@
-"""The toolbox's 20k schedule; the coefficients, whose bases amplify each step, learn slower."""
+"""The toolbox's 20k schedule behind a warm-up of 500 iterations; a slower head.
+
+The toolbox's has no warm-up and one rate for all. The coefficients start at zero and their bases
+amplify each step: hence both.
+"""
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=0.0005),

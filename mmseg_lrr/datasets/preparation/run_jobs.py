@@ -19,6 +19,12 @@ from mmseg_lrr.replacing import remove_leftovers
 
 from .label_job import STATUSES, LabelJob, Outcome
 
+# Seconds that a label map in work is waited for when the main process has been killed.
+_GRACE = 10.0
+
+_in_work = threading.Lock()
+_orphaned = threading.Event()
+
 
 @dataclass
 class Report:
@@ -93,7 +99,7 @@ def run_jobs(
         # Also of label maps that are whole by now, and will not be written again.
         for folder in {os.path.abspath(job.target.parent) for job in jobs}:
             remove_leftovers(folder)
-    run = partial(LabelJob.run, dry_run=report.dry_run)
+    run = partial(_run, dry_run=report.dry_run)
     if workers == 1 or len(jobs) < 2:
         outcomes = _track(map(run, jobs), len(jobs), title)
     else:
@@ -121,9 +127,19 @@ def _begin_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process once its parent has ended, killed or not."""
+    """End this process once its parent has ended, killed or not, and its label map is written."""
     multiprocessing.parent_process().join()
+    _orphaned.set()
+    _in_work.acquire(timeout=_GRACE)
     os._exit(1)
+
+
+def _run(job: LabelJob, dry_run: bool) -> Outcome:
+    """Convert one label map, unless this is a worker whose main process has ended."""
+    with _in_work:
+        if _orphaned.is_set():
+            os._exit(1)
+        return job.run(dry_run)
 
 
 def _track(outcomes: Iterable[Outcome], total: int, title: str) -> list[Outcome]:

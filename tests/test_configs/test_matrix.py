@@ -118,15 +118,121 @@ def test_configs_bring_the_package_along(name: str) -> None:
     assert isinstance(mmseg_lrr.get_config(name), Config)
 
 
-def test_metafile_names_every_config_once_and_only_the_papers_figures() -> None:
-    content = load_file(CONFIGS / 'metafile.yaml')
+#: Columns of the README's tables -> names of the figures in the metafile.
+COLUMNS = {'32x': 'mIoU 32x', '16x': 'mIoU 16x', '8x': 'mIoU 8x', '4x': 'mIoU', 'mIoU': 'mIoU',
+           'ms': 'mIoU ms', 'ms-crf': 'mIoU ms + CRF'}
+
+#: Training data by the part of a config's name that says it.
+TRAINING_DATA = {
+    'voc': {'Pascal VOC 2012', 'SBD'},
+    'voc-1scale': {'Pascal VOC 2012', 'SBD'},
+    'coco-voc': {'Pascal VOC 2012', 'SBD', 'COCO'},
+    'voc12aug': {'Pascal VOC 2012 + Aug'},
+    'cityscapes': {'Cityscapes'},
+    'cityscapes-coarse': {'Cityscapes', 'Cityscapes (coarse)'},
+    'ade20k': {'ADE20K'},
+    'camvid': {'CamVid'},
+    'shapes': {'Shapes (drawn by tools/demo.py)'},
+}
+
+
+def metafile() -> dict:
+    return load_file(CONFIGS / 'metafile.yaml')
+
+
+def results(model: dict) -> dict[str, dict[str, float]]:
+    """Figures of a model of the metafile, by data set."""
+    found = model.get('Results', [])
+    return {part['Dataset']: part['Metrics']
+            for part in (found if isinstance(found, list) else [found])}
+
+
+def tables(text: str) -> list[list[dict[str, str]]]:
+    """Rows of a text's tables, cells by column."""
+    found = []
+    for block in re.findall(r'(?:^\|.*\n)+', text, re.M):
+        header, _, *rows = ([cell.strip(' `') for cell in line.strip('|').split('|')]
+                            for line in block.splitlines())
+        found.append([dict(zip(header, row, strict=True)) for row in rows])
+    return found
+
+
+def test_metafile_names_every_config_once_and_only_figures_that_are_not_ours() -> None:
+    content = metafile()
     assert [model['Name'] for model in content['Models']] == NAMES
     trained = {data for collection in content['Collections']
                for data in collection['Metadata']['Training Data']}
     for model in content['Models']:
         assert set(model['Metadata']['Training Data']) <= trained
-        for metric in model.get('Results', {}).get('Metrics', {}):
-            assert 'paper' in metric
+        for metrics in results(model).values():
+            assert all('(paper' in name or '(public tables)' in name for name in metrics)
+
+
+def test_metafile_has_the_training_data() -> None:
+    for model in metafile()['Models']:
+        expected = set(TRAINING_DATA[model['Name'].split('_')[2]])
+        if model['Name'] == 'lrr4x_vgg16_cityscapes_released':
+            # The authors' weights saw both, whatever the config would train on.
+            expected.add('Cityscapes (coarse)')
+        assert set(model['Metadata']['Training Data']) == expected, model['Name']
+
+
+def test_metafile_has_the_posters_figures_as_the_readme_has_them() -> None:
+    text = (CONFIGS / 'README.md').read_text()
+    section = re.search(r"^## The poster's rows\n(.*?)^## ", text, re.M | re.S)[1]
+    first, second = tables(section)
+    expected: dict[str, dict[str, float]] = {}
+    for table, mark in ((first, '(paper)'), (second, '(paper, second table)')):
+        for row in table:
+            figures = expected.setdefault(row['config'], {})
+            # A network that stands in both tables has other figures in the second.
+            of_table = mark if figures else '(paper)'
+            figures.update({f'{name} {of_table}': float(row[column])
+                            for column, name in COLUMNS.items() if row.get(column)})
+    found = {model['Name']: results(model).get('PASCAL VOC 2011 val (736 images)')
+             for model in metafile()['Models']}
+    assert {name: figures for name, figures in found.items() if figures} == expected
+    assert len(expected) == 15
+
+
+def test_metafile_has_the_test_servers_figures_as_the_readme_has_them() -> None:
+    found = {}
+    for model in metafile()['Models']:
+        for dataset, metrics in results(model).items():
+            if dataset.endswith(' test'):
+                found[model['Name']] = dataset, metrics
+    assert found == {
+        'lrr4x_r101_coco-voc': ('PASCAL VOC 2012 test', {'mIoU (paper)': 79.3}),
+        'lrr4x_vgg16_cityscapes': ('Cityscapes test', {'mIoU (public tables)': 69.7}),
+        'lrr4x_vgg16_cityscapes-coarse': ('Cityscapes test', {'mIoU (paper)': 71.8}),
+        'lrr4x_vgg16_cityscapes_released': ('Cityscapes test', {'mIoU (paper)': 71.8}),
+    }
+    text = (CONFIGS / 'README.md').read_text()
+    servers = re.search(r'^The test servers: (.*?)\n\n', text, re.M | re.S)[1]
+    for name, (_, metrics) in found.items():
+        assert f'`{name}`' in servers
+        assert all(str(figure) in servers for figure in metrics.values())
+
+
+def test_readme_has_the_cost_of_every_config_that_refers_to_it() -> None:
+    text = (CONFIGS / 'README.md').read_text()
+    (table, ) = tables(text.split('## What it costs')[1])
+    refer = [name for name in NAMES
+             if 'Cost: see configs/lrr/README.md.' in (CONFIGS / f'{name}.py').read_text()]
+    assert len(refer) > 40
+    rows = {row['config']: row for row in table}
+    assert len(rows) == len(table) and set(refer) - set(rows) == set()
+    for name, row in rows.items():
+        cfg = load(name)
+        assert int(row['batch']) == cfg.train_dataloader.batch_size, name
+        thousands = int(row['images, k'])
+        if cfg.train_cfg.type == 'IterBasedTrainLoop':
+            gpus = 4 if re.search(r'_[248]0k-', name) else 1
+            seen = cfg.train_cfg.max_iters * cfg.train_dataloader.batch_size * gpus
+            assert thousands == round(seen / 1000), name
+        # 20 TFLOP/s; the cells are rounded.
+        hours = float(row['GFLOP an image']) * 1e9 * thousands * 1e3 / 20e12 / 3600
+        assert float(row['hours at 20 TFLOP/s (est.)']) == pytest.approx(hours, rel=0.01, abs=0.06)
 
 
 def test_readme_names_every_config_and_states_the_rule() -> None:

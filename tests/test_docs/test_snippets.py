@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from test_configs.small_world import cut_down
 
-from .documents import DOCUMENTS, blocks
+from .documents import DOCUMENTS, blocks, read
 
 #: Files that the documents show, and those of them that are trained.
 FILES = {block.file_name: block for document in DOCUMENTS for block in blocks(document)
@@ -92,7 +92,7 @@ def head_of(runner: Runner) -> torch.nn.Module:
 
 def test_every_block_of_python_is_tested() -> None:
     others = {'fine_tuned.py', 'fine_tuned_backbone.py', 'speed.py', 'vgg_authors.py',
-              'voc_server.py'}
+              'voc_server.py', 'my_camvid.py'}
     assert set(FILES) == others | set(TRAINED)
     assert {document for document, _ in LOOSE} == {'docs/extending.md'}
 
@@ -108,6 +108,16 @@ def test_config_trains_a_step(name: str, leaves: Path, tmp_path: Path) -> None:
     assert all(np.isfinite(losses))
     assert not own_data or 0 <= scalars['val/mIoU'].current() <= 100
     assert bool(head.bases_loaded)
+
+
+def test_camvid_is_looked_for_where_the_pages_say(leaves: Path) -> None:
+    default = Config.fromfile('configs/lrr/lrr4x_r18_camvid.py')
+    own = Config.fromfile('my_camvid.py')
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        assert own[loader].dataset == {**default[loader].dataset, 'data_root': 'CAMVID'}
+        for document in ('docs/recipes.md', 'configs/lrr/README.md'):
+            assert f'`{default[loader].dataset.data_root}`' in read(document)
+            assert f'{loader}.dataset.data_root=CAMVID' in read(document)
 
 
 def test_levels_are_those_that_the_page_says(leaves: Path, tmp_path: Path) -> None:

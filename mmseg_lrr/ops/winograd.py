@@ -29,11 +29,8 @@ _FILTERS = 1 << 17
 
 @lru_cache
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
-    """Toom-Cook's matrices, float32, computed in float64: to outputs (16, 64) and of the filter
-    (64, 25), for two axes at once; of inputs (8, 8), for one.
-
-    The 64 points are those of the columns times those of the rows.
-    """
+    """Toom-Cook's matrices for two axes at once, float32, computed in float64: to outputs
+    (16, 64), of filters (64, 25) and of inputs (64, 64)."""
     def evaluate(count: int) -> np.ndarray:
         at_points = [[point**power for power in range(count)] for point in _POINTS]
         return np.array([*at_points, [0] * (count - 1) + [1]], np.float64)
@@ -42,11 +39,8 @@ def _matrices() -> tuple[Tensor, Tensor, Tensor]:
     # Rows of one size keep the rounding errors small.
     scale = np.linalg.norm(inputs, axis=1, keepdims=True)
     inputs, filters = inputs / scale, filters * scale
-    both_outputs, both_filters = (
-        np.einsum('ip,jq->ijqp', outputs, outputs).reshape(_OUT**2, _IN**2),
-        np.einsum('pi,qj->qpij', filters, filters).reshape(_IN**2, KERNEL**2))
-    return tuple(torch.from_numpy(matrix).float() for matrix in (
-        both_outputs, both_filters, inputs))
+    return tuple(torch.from_numpy(np.kron(matrix, matrix)).float()
+                 for matrix in (outputs, filters, inputs))
 
 
 def _chunks(batch: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
@@ -60,13 +54,13 @@ def _chunks(batch: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]
 
 def _values_of_inputs(padded: Tensor, images: slice, rows: slice) -> Tensor:
     """(N, C, H, W) -> (64, C, tiles): the inputs of some tiles, evaluated at the points."""
-    of_inputs = _matrices()[2]
-    part = padded[images, :, rows.start * _OUT:(rows.stop - 1) * _OUT + _IN].transpose(0, 1)
-    # Rows first: the copies then read whole rows.
-    tiles = part.unfold(2, _IN, _OUT).permute(4, 0, 1, 2, 3)
-    values = (of_inputs @ tiles.reshape(_IN, -1)).view(tiles.shape)
-    both = values.unfold(4, _IN, _OUT).permute(5, 0, 1, 2, 3, 4)
-    return (of_inputs @ both.reshape(_IN, -1)).view(_IN**2, padded.shape[1], -1)
+    part = padded[images, :, rows.start * _OUT:(rows.stop - 1) * _OUT + _IN]
+    count, channels, height, width = part.shape
+    # A tile's values are the outputs of a filter a point, moved from tile to tile.
+    of_inputs = _matrices()[2].view(_IN**2, 1, _IN, _IN)
+    values = F.conv2d(part.reshape(-1, 1, height, width), of_inputs, stride=_OUT)
+    values = values.view(count, channels, _IN**2, -1).permute(2, 1, 0, 3)
+    return values.reshape(_IN**2, channels, -1)
 
 
 def _values_of_filters(weight: Tensor, group: slice, turned: bool) -> Tensor:

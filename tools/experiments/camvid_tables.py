@@ -13,13 +13,13 @@ from camvid_rows import ROWS, TRIMAP_WIDTHS
 from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_csv
 from mmseg_lrr.replacing import replacing
 
-#: Lines of the plot; the CSV file has all rows.
-PLOTTED = ('fcn32s', 'fcn8s', 'lrr32x', 'lrr4x-unmasked', 'lrr4x-masked, 32x first',
-           'lrr4x-masked-de, 32x first')
+#: Lines of the plot, all trained at once; the CSV file has all rows.
+PLOTTED = ('fcn32s', 'fcn8s', 'lrr32x', 'lrr4x-unmasked', 'lrr4x-masked, at once',
+           'lrr4x-masked-de, at once')
 
 #: Rows whose levels have a table of their own.
-BY_LEVEL = ('lrr4x-unmasked', 'lrr4x-unmasked, 32x first', 'lrr4x-masked, 32x first',
-            'lrr4x-masked-de, 32x first')
+BY_LEVEL = ('lrr4x-unmasked', 'lrr4x-masked, at once', 'lrr4x-masked-de, at once',
+            'lrr4x-unmasked, 32x first', 'lrr4x-masked, 32x first', 'lrr4x-masked-de, 32x first')
 
 #: Width whose figure stands in the main table.
 MAIN_WIDTH = 3

@@ -5,7 +5,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,15 @@ def test_a_killed_worker(call: Callable, frames: list, monkeypatch: pytest.Monke
     assert 'a worker died' in line and 'fewer --workers' in line
 
 
+@pytest.fixture
+def _heeds_ctrl_c() -> Iterator[None]:
+    """A shell starts what runs in its background with Ctrl-C ignored, and so these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('_heeds_ctrl_c')
 def test_ctrl_c(call: Callable, frames: list, monkeypatch: pytest.MonkeyPatch,
                 capsys: pytest.CaptureFixture) -> None:
     """It goes to all processes: workers finish what they are writing, the main one stops."""

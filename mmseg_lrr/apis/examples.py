@@ -21,6 +21,7 @@ from mmseg_lrr.models.segmentors.restore import image_area
 from mmseg_lrr.ops import checks
 from mmseg_lrr.visualization import Example
 
+from .checkpoint_check import check_checkpoint
 from .testing import configure_test
 
 #: Names of the outputs beside the levels'.
@@ -92,7 +93,8 @@ class ExampleMaker:
         palette: Their RGB colours.
 
     Raises:
-        ValueError: The network has no class of a name given.
+        ValueError: The network has no class of a name given, or the checkpoint is one of another
+            network.
     """
 
     def __init__(self, cfg: Config, checkpoint: str | Path, *, device: str = 'cpu',
@@ -101,6 +103,7 @@ class ExampleMaker:
         self._cfg = picture_config(cfg)
         single = configure_test(self._cfg)
         self._segmentor = init_model(copy.deepcopy(single), str(checkpoint), device)
+        check_checkpoint(self._segmentor, checkpoint)
         init_default_scope(single.get('default_scope', 'mmseg'))
         self._dataset_cfg = single.get('test_dataloader', {}).get('dataset')
         pipeline = (single.test_pipeline if self._dataset_cfg is None

@@ -13,6 +13,7 @@ from mmseg.registry import DATASETS
 from mmseg_lrr.datasets.class_bases import dataset_class_names
 from mmseg_lrr.ops import checks
 
+from .checkpoint_check import check_checkpoint
 from .examples import picture_config
 from .testing import configure_test
 
@@ -52,12 +53,14 @@ def read_bases(cfg: Config, *, checkpoint: str | Path | None = None,
         Basis functions (C, K, H, W), the classes' names, and what they are, in words.
 
     Raises:
-        ValueError: There is no such level or class, or the file holds no bases of these classes.
+        ValueError: There is no such level or class, the file holds no bases of these classes, or
+            the checkpoint is one of another network.
     """
     cfg = configure_test(picture_config(cfg))
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     if file is None:
         model = init_model(cfg, str(checkpoint), 'cpu')
+        check_checkpoint(model, checkpoint)
         head = model.decode_head
         if not hasattr(head, 'reconstructions'):
             raise ValueError(f'only LRRHead has basis functions, got {type(head).__name__}')

@@ -11,6 +11,8 @@ from mmengine.runner import Runner
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 from mmseg_lrr.ops import checks
 
+from .checkpoint_check import check_checkpoint
+
 #: The CRF that the command lines use where no other is named.
 DEFAULT_CRF_PRESET = 'deeplab_v2_vgg16'
 
@@ -86,12 +88,16 @@ def run_test(cfg: Config, checkpoint: str) -> TestResult:
         cfg: config, such as :func:`configure_test` gives; its ``work_dir`` takes the logs. It is
             not changed.
         checkpoint: file.
+
+    Raises:
+        ValueError: if the checkpoint is one of another network.
     """
     cfg = copy.deepcopy(cfg)
     cfg.load_from = checkpoint
     # Runs of one name that start within a second would share their log and its times.
     cfg.experiment_name = f'{cfg.get("experiment_name", "test")}_{next(_numbers)}'
     runner = Runner.from_cfg(cfg)
+    check_checkpoint(runner.model, checkpoint)
     metrics = runner.test()
     num_images = len(runner.test_dataloader.dataset)
     seconds, _ = runner.message_hub.get_scalar('test/time').data

@@ -26,6 +26,7 @@ from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.class_areas import intersection_over_union, mean_over_classes
 from mmseg_lrr.replacing import replacing
 
+from .checkpoint_check import check_checkpoint
 from .inference import init_model_tta
 from .testing import DEFAULT_CRF_PRESET, configure_test
 
@@ -183,6 +184,7 @@ def _predict(cfg: Config, checkpoint: str, num_images: int, tta: bool, device: s
              progress: Callable) -> tuple[int, list[_Image]]:
     """Run the network; give the number of classes and the images."""
     model = (init_model_tta if tta else init_model)(configure_test(cfg), checkpoint, device)
+    check_checkpoint(model, checkpoint)
     dataset = DATASETS.build(configure_test(cfg, tta=tta).test_dataloader.dataset)
     chosen = np.linspace(0, len(dataset) - 1, min(num_images, len(dataset))).round().astype(int)
     images = []

@@ -6,6 +6,7 @@ import argparse
 from mmengine.config import Config, DictAction
 from mmseg.apis import init_model
 
+from mmseg_lrr.apis.checkpoint_check import check_checkpoint
 from mmseg_lrr.apis.export import export_onnx
 
 
@@ -21,6 +22,7 @@ def main() -> None:
     args = parser.parse_args()
     model = init_model(Config.fromfile(args.config), args.checkpoint, device='cpu',
                        cfg_options=args.cfg_options)
+    check_checkpoint(model, args.checkpoint)
     names = export_onnx(model, args.out, level_outputs=args.levels)
     print(f'{args.out}: image -> {", ".join(names)}')
 

@@ -54,12 +54,14 @@ class Stage:
         return f'{self.after.name(iterations, seed)}__{own}'
 
 
-def _lrr(levels: int, *, mask: bool, dilation_erosion: bool) -> tuple[dict, dict | None, int]:
+def _lrr(levels: int, *, mask: bool, dilation_erosion: bool,
+         kernel_size: int = 5) -> tuple[dict, dict | None, int]:
     head = dict(
         type='LRRHead',
         in_channels=list(CHANNELS[-levels:]),
         in_index=list(range(4 - levels, 4)),
         num_classes=NUM_CLASSES,
+        kernel_size=kernel_size,
         boundary_mask=dict(type='BoundaryMask') if mask else None,
         dilation_erosion=None,
         loss_decode=dict(type='LevelCrossEntropyLoss'))
@@ -110,6 +112,7 @@ NETWORKS = {
     'fcn32s': _fcn(1),
     'fcn8s': _fcn(3),
     'lrr32x': _lrr(1, mask=False, dilation_erosion=False),
+    'lrr32x-1x1': _lrr(1, mask=False, dilation_erosion=False, kernel_size=1),
     'lrr32x-de': _lrr(1, mask=False, dilation_erosion=True),
     'lrr16x-unmasked': _lrr(2, mask=False, dilation_erosion=False),
     'lrr8x-unmasked': _lrr(3, mask=False, dilation_erosion=False),
@@ -136,6 +139,8 @@ ROWS = {
     'deeplabv3plus': Stage('deeplabv3plus'),
     'upernet': Stage('upernet'),
     'lrr4x-masked, at once': Stage('lrr4x-masked'),
+    # Why LRR-32x is behind FCN-32s: a 5x5 filter on the 5x5 map of a crop, or not.
+    'lrr32x, 1x1 filters': Stage('lrr32x-1x1'),
 }
 
 

@@ -1,0 +1,46 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Whether a checkpoint is one of the network that a config says."""
+
+from pathlib import Path
+
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+#: What only training reads: a checkpoint may leave it out.
+_TRAINING_ALONE = ('auxiliary_head.', 'decode_head.dilation.', 'decode_head.erosion.')
+_MOST_LISTED = 5
+
+
+def check_checkpoint(model: nn.Module, checkpoint: str | Path) -> None:
+    """Refuse a checkpoint of another network.
+
+    The toolbox loads what fits and warns of the rest, which stays random: figures and pictures of
+    it mean nothing.
+
+    Args:
+        model: segmentor, or a multi-scale model around one.
+        checkpoint: file or address.
+
+    Raises:
+        ValueError: naming the parameters of the segmentor that the checkpoint lacks or has in
+            another shape. Parameters that only training reads (auxiliary heads, DE branches) may
+            be missing.
+    """
+    segmentor = getattr(model, 'module', model)
+    loaded = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu', logger='silent')
+    # The ways in which the toolbox accepts weights: alone, or as saved by parallel training.
+    saved = {name.removeprefix('module.'): value
+             for name, value in loaded.get('state_dict', loaded).items()}
+    wrong = []
+    for name, parameter in segmentor.named_parameters():
+        expected = tuple(parameter.shape)
+        if name not in saved:
+            if not name.startswith(_TRAINING_ALONE):
+                wrong.append(f'{name} {expected} is missing')
+        elif tuple(saved[name].shape) != expected:
+            wrong.append(f'{name} is {tuple(saved[name].shape)}, expected {expected}')
+    if wrong:
+        more = len(wrong) - _MOST_LISTED
+        listed = '; '.join(wrong[:_MOST_LISTED]) + (f'; and {more} more' if more > 0 else '')
+        raise ValueError(f'checkpoint {checkpoint} is not one of the network in the config: '
+                         f'{listed}')

@@ -1,0 +1,70 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""A checkpoint of another network is refused, and everything that the toolbox accepts is not."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmseg_lrr.apis.checkpoint_check import check_checkpoint
+from mmseg_lrr.apis.examples import ExampleMaker
+from mmseg_lrr.apis.pictures import read_bases
+from mmseg_lrr.apis.testing import configure_test, evaluate
+from mmseg_lrr.apis.tune_crf import tune_crf
+
+from ..small_segmentors import build, lrr_config
+from .small_project import make_project
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp('project'), num_images=1)
+
+
+def test_what_the_toolbox_accepts(tmp_path: Path) -> None:
+    model = build(lrr_config(head=dict(dilation_erosion=dict(type='DilationErosionBranch'))))
+    whole = model.state_dict()
+    without_branches = {name: value for name, value in whole.items()
+                        if '.dilation.' not in name and '.erosion.' not in name}
+    assert len(without_branches) < len(whole)
+    for saved in (
+            dict(state_dict=whole), whole, dict(state_dict=without_branches),
+            dict(state_dict={f'module.{name}': value for name, value in whole.items()}),
+            dict(state_dict={**whole, 'auxiliary_head.conv.weight': torch.zeros(1)})):
+        torch.save(saved, tmp_path / 'weights.pth')
+        check_checkpoint(model, tmp_path / 'weights.pth')
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    model = build(lrr_config())
+    saved = copy.deepcopy(model.state_dict())
+    del saved['decode_head.coefficients.8x.bias']
+    saved['backbone.conv1.weight'] = torch.zeros(4, 3, 7, 7)
+    torch.save(dict(state_dict=saved), tmp_path / 'weights.pth')
+    with pytest.raises(ValueError) as error:
+        check_checkpoint(model, tmp_path / 'weights.pth')
+    assert str(error.value) == (
+        f'checkpoint {tmp_path / "weights.pth"} is not one of the network in the config: '
+        'backbone.conv1.weight is (4, 3, 7, 7), expected (64, 3, 7, 7); '
+        'decode_head.coefficients.8x.bias (30,) is missing')
+    torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
+    with pytest.raises(ValueError, match=rf'; and {len(list(model.parameters())) - 5} more$'):
+        check_checkpoint(model, tmp_path / 'weights.pth')
+
+
+def test_every_tool_looks(project: Path, tmp_path: Path) -> None:
+    """Also where scores are made from several scales: the segmentor is inside the model then."""
+    cfg = Config.fromfile(project / 'config.py')
+    cfg.work_dir = str(tmp_path / 'work')
+    other = str(tmp_path / 'other.pth')
+    torch.save(dict(state_dict=build(lrr_config(num_classes=4)).state_dict(), meta={}), other)
+    message = r'other\.pth is not one of the network in the config: .* expected \(30'
+    for use in (
+            lambda: evaluate(cfg, other), lambda: evaluate(cfg, other, tta=True),
+            lambda: ExampleMaker(cfg, other), lambda: read_bases(cfg, checkpoint=other),
+            lambda: tune_crf(configure_test(cfg), other, num_images=1),
+            lambda: tune_crf(configure_test(cfg), other, num_images=1, tta=True)):
+        with pytest.raises(ValueError, match=message):
+            use()

@@ -16,6 +16,7 @@ from mmseg.apis import init_model
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from torch import Tensor
 
+from mmseg_lrr.datasets.unread_dataset import unread_dataset
 from mmseg_lrr.models.layers import crop
 from mmseg_lrr.models.segmentors.restore import image_area
 from mmseg_lrr.ops import checks
@@ -134,7 +135,7 @@ class ExampleMaker:
         num_classes = self._segmentor.decode_head.num_classes
         meta = getattr(self._segmentor, 'dataset_meta', None) or {}
         if self._dataset_cfg is not None:
-            own = self._dataset(lazy=True).metainfo
+            own = unread_dataset(self._dataset_cfg).metainfo
             # A checkpoint of other classes is drawn with its own names.
             if len(own.get('classes') or ()) == num_classes or not meta:
                 meta = own
@@ -145,12 +146,6 @@ class ExampleMaker:
                 f'{len(palette)} colours are known for them; set metainfo=dict(classes=..., '
                 'palette=...) in test_dataloader.dataset of the config')
         return classes, [tuple(int(value) for value in colour) for colour in palette]
-
-    def _dataset(self, *, lazy: bool = False):  # noqa: ANN202 (any data set of the toolbox)
-        cfg = copy.deepcopy(self._dataset_cfg)
-        if lazy:
-            cfg.lazy_init = True  # reads nothing from the disk
-        return DATASETS.build(cfg)
 
     # ------------------------------------------------------------------ images
 
@@ -169,7 +164,7 @@ class ExampleMaker:
         """
         if self._dataset_cfg is None:
             raise ValueError('the config has no test_dataloader: name the images')
-        dataset = self._dataset()
+        dataset = DATASETS.build(copy.deepcopy(self._dataset_cfg))
         total = min(len(dataset), limit or len(dataset))
         indices = range(total)
         if count is not None:
@@ -192,7 +187,7 @@ class ExampleMaker:
         Raises:
             FileNotFoundError: An image or its label map is not there.
         """
-        dataset = None if self._dataset_cfg is None else self._dataset(lazy=True)
+        dataset = None if self._dataset_cfg is None else unread_dataset(self._dataset_cfg)
         infos = []
         for image in find_images(images):
             info = dict(img_path=str(image), seg_fields=[],

@@ -8,9 +8,9 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.apis import init_model
-from mmseg.registry import DATASETS
 
 from mmseg_lrr.datasets.class_bases import dataset_class_names
+from mmseg_lrr.datasets.unread_dataset import unread_dataset
 from mmseg_lrr.ops import checks
 
 from .checkpoint_check import check_checkpoint
@@ -78,8 +78,7 @@ def read_bases(cfg: Config, *, checkpoint: str | Path | None = None,
         title = f'Basis functions in {Path(file).name}'
     classes = [str(label) for label in range(num_classes)]
     if 'test_dataloader' in cfg:
-        cfg.test_dataloader.dataset.lazy_init = True
-        classes = dataset_class_names(DATASETS.build(cfg.test_dataloader.dataset), num_classes)
+        classes = dataset_class_names(unread_dataset(cfg.test_dataloader.dataset), num_classes)
     if only:
         chosen = [classes.index(checks.one_of('class', name, classes)) for name in only]
         bases, classes = bases[chosen], list(only)

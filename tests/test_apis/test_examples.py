@@ -11,9 +11,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmseg.apis import inference_model, init_model
+from mmseg.datasets import PascalVOCDataset
 
 from mmseg_lrr.apis.examples import ExampleMaker, find_images, picture_config
 from mmseg_lrr.apis.inference import inference_model_tta, init_model_tta
+from mmseg_lrr.apis.pictures import read_bases
 from mmseg_lrr.apis.testing import configure_test, crf_config
 
 from ..small_segmentors import lrr_config, stock_config
@@ -190,6 +192,23 @@ def test_without_a_test_set_the_checkpoint_names_the_classes(project: Path, cfg:
     np.testing.assert_array_equal(example.labels, labels_of(project, '0'))
     with pytest.raises(ValueError, match='the config has no test_dataloader: name the images'):
         maker.test_set()
+
+
+def test_the_data_set_need_not_be_there(project: Path, cfg: Config, tmp_path: Path) -> None:
+    """Of images that are named, and of basis functions, it has to say the names alone."""
+    cfg = copy.deepcopy(cfg)
+    cfg.model.decode_head.num_classes = 21
+    save_weights(cfg, tmp_path / 'weights.pth')
+    cfg.test_dataloader.dataset.update(
+        type='PascalVOCDataset', data_root=str(tmp_path / 'absent'), ann_file='list.txt')
+    for name in ('metainfo', 'img_suffix', 'seg_map_suffix'):
+        del cfg.test_dataloader.dataset[name]
+    maker = ExampleMaker(cfg, tmp_path / 'weights.pth')
+    (info, ) = maker.files([project / 'data' / 'images' / '0.png'], project / 'data' / 'labels')
+    np.testing.assert_array_equal(maker.make(info).labels, labels_of(project, '0'))
+    names = PascalVOCDataset.METAINFO['classes']
+    assert maker.classes == list(names)
+    assert read_bases(cfg, checkpoint=tmp_path / 'weights.pth')[1] == list(names)
 
 
 def test_wrong_classes_are_refused(project: Path, cfg: Config) -> None:

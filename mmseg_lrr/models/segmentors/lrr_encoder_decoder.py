@@ -145,7 +145,8 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
             inputs: (N, 3, H, W), preprocessed.
 
         Returns:
-            By level, coarse to fine, (N, C, H, W) in [0, 1].
+            By level, coarse to fine, (N, C, H, W); where they were resized (bicubic), values can
+            lie slightly outside of [0, 1].
         """
         if self.mode == 'slide':
             return self._slide(inputs, all_levels)
@@ -263,8 +264,7 @@ def _to_input(probabilities: Tensor, stride: int, size: Sequence[int]) -> Tensor
     """(N, C, h, w) at ``stride`` to (N, C, \\*size): by a whole factor, then cropped."""
     if stride > 1:
         height, width = (side * stride for side in probabilities.shape[2:])
-        # Bicubic interpolation overshoots.
-        probabilities = resize_bicubic(probabilities, (height, width)).clamp_(0, 1)
+        probabilities = resize_bicubic(probabilities, (height, width))
     return crop(probabilities, size)
 
 

@@ -122,8 +122,9 @@ class LRRTTAModel(CRFStep, SegTTAModel):
         # Class by class: flipped or resized whole, they would be a third map.
         for total, plane in zip(fused, probabilities, strict=True):
             area = image_area(plane, meta)
-            # Bicubic interpolation overshoots.
-            restored = resize_bicubic(area[None, None], size)[0, 0].clamp(0, 1)
+            # Bicubic interpolation overshoots. Cut at 1, sure scales would tie, and the first class
+            # would win.
+            restored = resize_bicubic(area[None, None], size)[0, 0]
             if self.fusion == 'max':
                 torch.maximum(total, restored, out=total)
             else:

@@ -47,25 +47,29 @@ def restore_to_original(probabilities: Tensor, meta: dict) -> Tensor:
     argmaxes.
 
     Args:
-        probabilities: (C, H, W) in [0, 1] at the size of the network's input.
+        probabilities: (C, H, W) at the size of the network's input.
         meta: the sample's metainfo: ori_shape and what :func:`image_area` reads.
 
     Returns:
-        (C, \\*ori_shape) in [0, 1]. Sums over classes can differ from 1 slightly.
+        (C, \\*ori_shape). Bicubic interpolation overshoots: values can lie slightly outside of
+        [0, 1].
     """
     area = image_area(probabilities, meta)
     size = tuple(meta['ori_shape'][:2])
     if tuple(area.shape[1:]) == size:
         return area
-    # Bicubic interpolation overshoots.
-    return resize_bicubic(area[None], size)[0].clamp_(0, 1)
+    return resize_bicubic(area[None], size)[0]
 
 
 def log_probabilities(probabilities: Tensor) -> Tensor:
-    """Logarithm of (C, H, W) probabilities renormalised to sum to 1, finite everywhere."""
+    """Logarithm of (C, H, W) probabilities renormalised to sum to 1, finite everywhere.
+
+    Negative values, from bicubic interpolation, count as 0.
+    """
     tiny = torch.finfo(probabilities.dtype).tiny
-    total = probabilities.sum(dim=0, keepdim=True).clamp_min_(tiny)
-    return (probabilities / total).clamp_min_(tiny).log_()
+    positive = probabilities.clamp_min(0)
+    positive /= positive.sum(dim=0, keepdim=True).clamp_min_(tiny)
+    return positive.clamp_min_(tiny).log_()
 
 
 def set_prediction(sample: SegDataSample, probabilities: Tensor) -> None:

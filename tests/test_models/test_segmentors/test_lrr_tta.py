@@ -46,7 +46,7 @@ def network_softmax(module: nn.Module, inputs: Tensor) -> np.ndarray:
 
 
 def fuse(module: nn.Module, data: dict, fusion: str) -> np.ndarray:
-    """Softmax, cut, unflip, resize, fuse; then made to sum to one."""
+    """Softmax, cut, unflip, resize, fuse."""
     restored = []
     for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True):
         one = module.data_preprocessor(dict(inputs=inputs, data_samples=samples))
@@ -56,9 +56,14 @@ def fuse(module: nn.Module, data: dict, fusion: str) -> np.ndarray:
         cut = probabilities[:, top:height - bottom, left:width - right]
         if samples[0].flip:
             cut = cut[:, :, ::-1] if samples[0].flip_direction == 'horizontal' else cut[:, ::-1]
-        restored.append(references.resize_bicubic(cut, *samples[0].ori_shape[:2]).clip(0, 1))
-    fused = {'max': np.maximum.reduce, 'mean': np.mean}[fusion](restored, axis=0)
-    return fused / fused.sum(axis=0)
+        restored.append(references.resize_bicubic(cut, *samples[0].ori_shape[:2]))
+    return {'max': np.maximum.reduce, 'mean': np.mean}[fusion](restored, axis=0)
+
+
+def renormalised(fused: np.ndarray) -> np.ndarray:
+    """Without the negative values of bicubic interpolation, made to sum to one."""
+    positive = fused.clip(0)
+    return positive / positive.sum(axis=0)
 
 
 @pytest.mark.parametrize('module', MODULES)
@@ -72,7 +77,7 @@ def test_fusion_equals_a_loop(module: str, fusion: str, flips: tuple, direction:
     assert len(data['inputs']) == 3 * len(flips)
     assert {tuple(inputs[0].shape[1:]) for inputs in data['inputs']} == {(32, 32), (32, 64),
                                                                          (64, 64)}
-    expected = fuse(model.module, data, fusion)
+    expected = renormalised(fuse(model.module, data, fusion))
     sample = predict(model, pipeline, IMAGE)
     probabilities = sample.seg_logits.data.exp().numpy()
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
@@ -80,6 +85,21 @@ def test_fusion_equals_a_loop(module: str, fusion: str, flips: tuple, direction:
     assert sample.seg_logits.shape == sample.pred_sem_seg.shape == (50, 75)
     assert torch.equal(sample.seg_logits.data.argmax(0, keepdim=True), sample.pred_sem_seg.data)
     assert sample.ori_shape[:2] == (50, 75)
+
+
+@pytest.mark.parametrize('fusion', ['max', 'mean'])
+def test_scales_that_are_sure_of_different_classes_do_not_tie(fusion: str) -> None:
+    """Where the softmax is 1, the interpolation's overshoots decide, not the classes' order."""
+    model = build_tta(MODULES['ours'], fusion=fusion)
+    with torch.no_grad():
+        for convolution in model.module.decode_head.coefficients.values():
+            convolution.weight.mul_(1000)
+    fused = fuse(model.module, batch(tta_pipeline(), IMAGE), fusion)
+    ranked = np.sort(fused, axis=0)
+    clear = ranked[-1] - ranked[-2] > 1e-3
+    assert (clear & (ranked[-2] > 1)).sum() > 50 or fusion == 'mean'
+    labels = predict(model, tta_pipeline(), IMAGE).pred_sem_seg.data[0].numpy()
+    np.testing.assert_array_equal(labels[clear], fused.argmax(axis=0)[clear])
 
 
 def test_maximum_and_mean_differ_from_the_toolboxs_way() -> None:

@@ -70,7 +70,10 @@ def read_bases(cfg: Config, *, checkpoint: str | Path | None = None,
         title = f'{kind} of level {level}, {Path(checkpoint).name}'
         num_classes = head.num_classes
     else:
-        bases = np.load(file, allow_pickle=False)
+        try:
+            bases = np.load(file, allow_pickle=False)
+        except (EOFError, ValueError) as error:
+            raise ValueError(f'{file} must be an array in a .npy file: {error}') from error
         num_classes = cfg.model.decode_head.num_classes
         if bases.ndim != 4 or len(bases) != num_classes:
             raise ValueError(f'{file} must hold (num_classes, K, H, W) with num_classes = '

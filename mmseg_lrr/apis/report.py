@@ -286,11 +286,15 @@ def _table(rows: dict[str, dict[str, Row]], widths: Sequence[int]) -> list[list[
         for row in _row_names(rows)]
 
 
+def _counted(number: int, thing: str) -> str:
+    return f'{number} {thing}' if number == 1 else f'{number} {thing}s'
+
+
 def _notes(models: Sequence[Model], results: dict[str, dict[str, TestResult]],
            options: dict) -> list[str]:
     """What the figures mean."""
     device = (torch.cuda.get_device_name() if torch.cuda.is_available()
-              else f'CPU, {torch.get_num_threads()} threads')
+              else f'CPU, {_counted(torch.get_num_threads(), "thread")}')
     limited = '' if options['limit'] is None else f' (limited to the first {options["limit"]})'
     notes = [
         'Mean IoU in percent; '
@@ -304,7 +308,8 @@ def _notes(models: Sequence[Model], results: dict[str, dict[str, TestResult]],
     ]
     for model in models:
         images = {run.num_images for run in results[model.name].values()}
-        counted = f'{", ".join(map(str, sorted(images)))} images{limited}' if images else 'no run'
+        counted = (', '.join(_counted(number, 'image') for number in sorted(images)) + limited
+                   if images else 'no run')
         crf = ', '.join(f'{name}={value}' for name, value in model.crf.items() if name != 'type')
         notes.append(
             f'{model.name}: {counted}; checkpoint {Path(model.checkpoint).name} (sha256 '

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mmseg_lrr.evaluation.figure import new_figure, title_figure
 from mmseg_lrr.replacing import replacing
 
 #: Name of a line -> width in pixels -> mean IoU in percent.
@@ -62,9 +62,10 @@ def trimap_figure(curves: Curves, title: str, *, width: float = 6.4, height: flo
         width: Of the figure in inches.
         height: Likewise.
     """
-    figure = _figure(width, height)
+    figure = new_figure(width, height)
+    title_figure(figure, title)
     axes = figure.add_subplot()
-    _draw(axes, curves, title)
+    _draw(axes, curves)
     axes.set_xlabel(_WIDTH_LABEL)
     axes.set_ylabel(_SCORE_LABEL)
     axes.legend(loc='center left', bbox_to_anchor=(1, .5), frameon=False)
@@ -112,13 +113,14 @@ def plot_trimap_runs(path: str | os.PathLike, runs: Mapping[str, Curves],
         return
     columns = min(len(shown), 3)
     lines = -(-len(shown) // columns)
-    figure = _figure(max(3.3 * columns, 5), 2.9 * lines + .35 * len(runs) + .3)
+    figure = new_figure(max(3.3 * columns, 5), 2.9 * lines + .35 * len(runs) + .3)
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(shown):]:
         axes.set_visible(False)
     for number, (axes, level) in enumerate(zip(grid.flat, shown, strict=False)):
         # A run without the level keeps its place, so that colours mean the same everywhere.
-        _draw(axes, {name: curves.get(level, {}) for name, curves in runs.items()}, level)
+        _draw(axes, {name: curves.get(level, {}) for name, curves in runs.items()})
+        axes.set_title(level)
         if number % columns == 0:
             axes.set_ylabel(_SCORE_LABEL)
         if number + columns >= len(shown):  # nothing below it
@@ -130,17 +132,9 @@ def plot_trimap_runs(path: str | os.PathLike, runs: Mapping[str, Curves],
         figure.savefig(temporary, format='png')
 
 
-def _figure(width: float, height: float) -> Figure:
-    # Not through pyplot: no display is asked for, and nothing stays in its list of figures.
-    figure = Figure(figsize=(width, height), dpi=150, layout='constrained')
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _draw(axes: Axes, curves: Curves, title: str) -> None:
+def _draw(axes: Axes, curves: Curves) -> None:
     # Markers differ too, so that the lines are told apart without colours.
     for (name, curve), marker in zip(curves.items(), cycle('osD^v<>Pp*XhH8d'), strict=False):
         axes.plot(list(curve), list(curve.values()), marker=marker, markersize=5, label=name)
-    axes.set_title(title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

@@ -10,6 +10,7 @@ for (const viewer of document.querySelectorAll('.viewer')) {
 
   const show = () => {
     const output = ticks[slider.value].dataset.output;
+    let labelled = false;
     slider.setAttribute('aria-valuetext', output);
     ticks.forEach((tick, index) =>
       tick.setAttribute('aria-pressed', String(index === Number(slider.value))));
@@ -21,7 +22,9 @@ for (const viewer of document.querySelectorAll('.viewer')) {
       const errors = on('errors') ? layer('errors') : undefined;
       // Masks and errors are shown on the grey photograph, not on the labels.
       const grey = Boolean(mask || errors);
-      const shown = [grey ? undefined : layer('labels'), mask, errors];
+      const labels = grey ? undefined : layer('labels');
+      const shown = [labels, mask, errors];
+      labelled ||= Boolean(labels);
       for (const image of stage.querySelectorAll('.layer')) {
         image.hidden = !shown.includes(image);
       }
@@ -32,6 +35,8 @@ for (const viewer of document.querySelectorAll('.viewer')) {
       if (on('errors') && !errors) notes.push('no errors to show here');
       card.querySelector('.note').textContent = notes.filter(Boolean).join('; ');
     }
+    // What it would change is not shown then.
+    toggles['see-through'].disabled = !labelled;
   };
 
   slider.addEventListener('input', show);

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from mmseg_lrr.evaluation.figure import new_figure, title_figure
 
 #: Iteration -> value.
 Series = dict[int, float]
@@ -83,14 +84,13 @@ def training_figure(log: TrainingLog, title: str = 'Training', *, width: float =
         width: Of the figure in inches.
         height: Likewise.
     """
-    figure = Figure(figsize=(width, height), dpi=150, layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height)
+    title_figure(figure, title)
     rows = 2 if log.scores else 1
     axes, *below = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     _plot(axes, log.losses, marker=None)
     axes.set_yscale('log')
     axes.set_ylabel('loss')
-    axes.set_title(title)
     for axes in below:
         # The final output is the finest level; its own line would cover it.
         levels = {name: series for name, series in log.scores.items() if name != 'mIoU'}

@@ -57,5 +57,10 @@ def test_wrong_levels_classes_and_files_are_refused(project: Path, tmp_path: Pat
     with pytest.raises(ValueError, match=r'num_classes = 3 of the config, got shape \(2, 4, 32'):
         read_bases(cfg, file=tmp_path / 'bases.npy')
     np.save(tmp_path / 'bases.npy', np.zeros((3, 4, 32, 32)))
+    (tmp_path / 'empty.npy').touch()
+    (tmp_path / 'text.npy').write_text('bases')
+    for name in ('empty.npy', 'text.npy'):
+        with pytest.raises(ValueError, match=rf'{name} must be an array in a \.npy file: '):
+            read_bases(cfg, file=tmp_path / name)
     with pytest.raises(ValueError, match="class must be one of 'a', 'b', 'c', got 'x'"):
         read_bases(cfg, file=tmp_path / 'bases.npy', only=['x'])

@@ -39,13 +39,13 @@ def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> Non
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are made."""
     made: list[Figure] = []
-    make = trimap_curve._figure
+    make = trimap_curve.new_figure
 
     def record(*arguments: float) -> Figure:
         made.append(make(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(trimap_curve, '_figure', record)
+    monkeypatch.setattr(trimap_curve, 'new_figure', record)
     return made
 
 
@@ -69,8 +69,9 @@ def test_runs_stand_together_in_a_panel_a_level(tmp_path: Path, figures: list[Fi
 def test_one_run_is_one_panel_and_levels_can_be_chosen(tmp_path: Path, figures: list[Figure]
                                                        ) -> None:
     plot_trimap_runs(tmp_path / 'plot.png', {'run': CURVES}, ['4x', '32x'])
-    ((axes, ), ) = [figure.axes for figure in figures]
-    assert axes.get_title() == 'run'
+    (figure, ) = figures
+    (axes, ) = figure.axes
+    assert figure.get_suptitle() == 'run'
     assert [line.get_label() for line in axes.lines] == ['4x', '32x']
     with pytest.raises(ValueError, match=r"levels must be among \['32x', '4x', 'ms'\], got "
                                          r"\['2x'\]"):

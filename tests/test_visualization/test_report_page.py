@@ -174,6 +174,7 @@ const seen = () => ({
   layers: cards.map((card) => [...card.querySelectorAll('.layer')]
     .filter((image) => image.getClientRects().length)
     .map((image) => image.className.replace('layer ', '') + ' ' + image.dataset.output)),
+  through: !viewer.querySelector('[name=see-through]').disabled,
   notes: cards.map((card) => card.querySelector('.note').textContent),
   grey: cards.map((card) =>
     getComputedStyle(card.querySelector('.photo')).filter.includes('grayscale')),
@@ -221,6 +222,7 @@ return states;
         assert state['layers'][0] == state['layers'][1]
         assert state['pressed'] == [state['output']]
         assert state['grey'] == [name in ('mask', 'both', 'errors')] * 2
+        assert state['through'] == any(layer.startswith('labels') for layer in state['layers'][0])
     for number in range(2):
         item = example(number)
         wrong = ((item.labels != 255) & (item.predictions['16x'] != item.labels)).sum()

@@ -76,5 +76,5 @@ def test_figure_has_a_line_a_loss_and_a_line_a_level(tmp_path: Path) -> None:
     assert list(scores.lines[0].get_xdata()) == [20]
     assert losses.get_xlim() == scores.get_xlim()
     write(tmp_path, '20260102_000000', train(5, 8.))
-    (losses, ) = training_figure(read_training_log(tmp_path), 'Training, a network').axes
-    assert losses.get_title() == 'Training, a network'
+    figure = training_figure(read_training_log(tmp_path), 'Training, a network')
+    assert len(figure.axes) == 1 and figure.get_suptitle() == 'Training, a network'

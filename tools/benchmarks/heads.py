@@ -232,9 +232,10 @@ def compare_parts(args: argparse.Namespace, size: int, classes: int) -> Comparis
               lambda: training_step(port, features, lambda: port.loss(features, labels)),
               lambda: training_step(head, features, lambda: head_loss(head, features, labels)))
     array = labels.cpu().numpy()
-    parts.add('targets', 'DE targets, every pixel', lambda: textbook_targets(array, classes),
+    parts.add('targets_every_pixel', 'DE targets, every pixel',
+              lambda: textbook_targets(array, classes),
               lambda: dilation_erosion_targets(labels, classes))
-    parts.add('targets_as_trained', 'DE targets, every 8th pixel (as trained)',
+    parts.add('targets', 'DE targets, every 8th pixel (as trained)',
               lambda: textbook_targets(array, classes),
               lambda: dilation_erosion_targets(labels, classes, stride=8))
     with torch.no_grad():

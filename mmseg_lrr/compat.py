@@ -8,6 +8,7 @@ the toolbox would not load itself.
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -270,7 +271,8 @@ class _ListedUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         from torch._weights_only_unpickler import _get_allowed_globals
 
-        listed = dict(_get_allowed_globals())
+        # torch 2.4 lists no function that pickle's second protocol spells bytes with.
+        listed = dict(_get_allowed_globals()) | {'_codecs.encode': codecs.encode}
         for entry in checkpoint_globals():
             value, full_name = entry if isinstance(entry, tuple) else (
                 entry, f'{entry.__module__}.{entry.__qualname__}')
@@ -282,9 +284,14 @@ class _ListedUnpickler(pickle.Unpickler):
         return listed[wanted]
 
 
+def _listed_load(file: Any, **options: Any) -> Any:
+    """``pickle.load``, which torch calls for files older than its archives."""
+    return _ListedUnpickler(file, **options).load()
+
+
 #: A module as ``torch.load`` wants one, in which :class:`_ListedUnpickler` stands for pickle's.
 _listed_pickle = ModuleType('mmseg_lrr.compat.listed_pickle')
-_listed_pickle.__dict__.update(vars(pickle), Unpickler=_ListedUnpickler)
+_listed_pickle.__dict__.update(vars(pickle), Unpickler=_ListedUnpickler, load=_listed_load)
 
 
 def load_protected(file: Any, map_location: Any = None) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 import mmseg_lrr  # noqa: F401  (makes the stack ready and registers every class)
 
@@ -29,6 +30,13 @@ def _seed() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _toolbox_scope() -> Iterator[None]:
+    """Let names of the toolbox's classes be its own, whichever runners other modules have made."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """A whole model as one ONNX file."""
 
+import inspect
 from pathlib import Path
 
 import torch
@@ -58,7 +59,8 @@ def export_onnx(model: EncoderDecoder, path: str | Path, *, level_outputs: bool 
         Names of the outputs.
 
     Raises:
-        ImportError: if onnx or onnxscript is not installed.
+        ImportError: if onnx or onnxscript is not installed, or torch is older than 2.5, whose
+            exporter cannot leave height and width open.
         TypeError: if the model's head is not an LRRHead.
     """
     try:
@@ -66,6 +68,8 @@ def export_onnx(model: EncoderDecoder, path: str | Path, *, level_outputs: bool 
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(f'exporting needs {error.name}: pip install "mmseg-lrr[onnx]"') from error
+    if 'dynamic_shapes' not in inspect.signature(torch.onnx.export).parameters:
+        raise ImportError(f'exporting needs torch >= 2.5, got {torch.__version__}')
     head = model.decode_head
     if not hasattr(head, 'forward_levels'):
         raise TypeError(f'decode_head must be an LRRHead, got {type(head).__name__}')

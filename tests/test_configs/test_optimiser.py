@@ -14,6 +14,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from test_configs.small_world import CONFIGS, NAMES, cut_down, load
+from toolbox import needs_prefix
 
 VGG = [name for name in NAMES if '_vgg16_' in name]
 
@@ -166,6 +167,7 @@ def own(part: dict) -> dict:
     return {key: value for key, value in part.items() if key != '_scope_'}
 
 
+@needs_prefix
 @pytest.mark.parametrize(('thousands', 'name'), [
     (20, 'lrr4x_r101_voc12aug_20k-512x512'),
     (40, 'lrr4x_r50_voc12aug_40k-512x512'),
@@ -186,6 +188,7 @@ def test_the_toolboxs_schedule_behind_a_warm_up(thousands: int, name: str) -> No
     assert 'warm-up of the first 500 iterations' in (CONFIGS / 'README.md').read_text()
 
 
+@needs_prefix
 @pytest.mark.parametrize('name', [name for name in NAMES if '_convnext-t_' in name])
 def test_convnext_says_where_it_leaves_the_toolboxs_optimiser(name: str) -> None:
     cfg = load(name)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from test_configs.small_world import cut_down
+from toolbox import needs_prefix
 
 from .documents import DOCUMENTS, blocks, read
 
@@ -27,12 +26,6 @@ TRAINED = ['lrr_r50.py', 'leaves.py', 'mobilenet.py', 'three_levels.py', 'five_l
 #: Blocks of Python that are no files and no quotations, by document and line.
 LOOSE = {(document, block.line): block for document in DOCUMENTS for block in blocks(document)
          if block.language == 'python' and not block.file_name and document != 'docs/method.md'}
-
-
-@pytest.fixture(autouse=True)
-def _toolbox_scope() -> Iterator[None]:
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        yield
 
 
 @pytest.fixture
@@ -97,7 +90,9 @@ def test_every_block_of_python_is_tested() -> None:
     assert {document for document, _ in LOOSE} == {'docs/extending.md'}
 
 
-@pytest.mark.parametrize('name', TRAINED)
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=needs_prefix) if 'mmseg::' in FILES[name].body else name
+    for name in TRAINED])
 def test_config_trains_a_step(name: str, leaves: Path, tmp_path: Path) -> None:
     cfg = small(name, tmp_path)
     own_data = name in ('lrr_r50.py', 'leaves.py')
@@ -120,6 +115,7 @@ def test_camvid_is_looked_for_where_the_pages_say(leaves: Path) -> None:
             assert f'{loader}.dataset.data_root=CAMVID' in read(document)
 
 
+@needs_prefix
 def test_levels_are_those_that_the_page_says(leaves: Path, tmp_path: Path) -> None:
     heads = {name: MODELS.build(Config.fromfile(name).model.decode_head)
              for name in ('three_levels.py', 'five_levels.py', 'more_options.py', 'lrr_r50.py')}
@@ -136,11 +132,10 @@ def test_levels_are_those_that_the_page_says(leaves: Path, tmp_path: Path) -> No
 def other_network(workshop: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """A checkpoint of three classes that stands under the name ``CHECKPOINT``."""
     folder = tmp_path_factory.mktemp('other')
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        cfg = cut_down(Config.fromfile(workshop / 'configs/lrr/lrr4x_r50_voc12aug_20k-512x512.py'),
-                       folder, narrow=True)
-        cfg.model.decode_head.num_classes = 3
-        model = MODELS.build(cfg.model)
+    cfg = cut_down(Config.fromfile(workshop / 'configs/lrr/lrr4x_r50_voc12aug_20k-512x512.py'),
+                   folder, narrow=True)
+    cfg.model.decode_head.num_classes = 3
+    model = MODELS.build(cfg.model)
     model.decode_head.set_bases(torch.randn(3, 2, 32, 32))
     state = model.state_dict()
     torch.save(dict(state_dict=state, meta={}), workshop / 'small' / 'weights.pth')

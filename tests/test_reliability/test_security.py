@@ -140,6 +140,13 @@ class Test_before_torch_2_6:  # noqa: N801
         with pytest.raises(pickle.UnpicklingError, match='refused'):
             CheckpointLoader.load_checkpoint(str(tmp_path / 'hostile.pth'))
 
+    @pytest.mark.parametrize('kind', HOSTILE)
+    def test_hostile_plain_pickle_is_refused(self, tmp_path: Path, mark: Path, kind: str) -> None:
+        """torch reads the head of such a file by ``pickle_module.load``."""
+        (tmp_path / 'hostile.pth').write_bytes(pickle.dumps({'meta': HOSTILE[kind](mark)}))
+        with pytest.raises(pickle.UnpicklingError, match='refused'):
+            CheckpointLoader.load_checkpoint(str(tmp_path / 'hostile.pth'))
+
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:

@@ -48,7 +48,8 @@ class Environment:
 
 ENVIRONMENTS = {
     'pinned': Environment(('torch==2.14.1', 'torchvision==0.29.1', *_TOOLBOX)),
-    'torch-2.13': Environment(('torch==2.13.0', 'torchvision==0.28.0', *_TOOLBOX)),
+    # The index's own build (===), which torchvision's is made for.
+    'torch-2.13': Environment(('torch===2.13.0', 'torchvision==0.28.0', *_TOOLBOX)),
     'oldest-torch': Environment(('torch==2.4.1', 'torchvision==0.19.1', *_TOOLBOX)),
     # The fork's mmcv comes as source; LRR needs none of its compiled ops.
     'forks': Environment(('torch==2.14.1', 'torchvision==0.29.1', *_FORKS),

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmseg.visualization import SegLocalVisualizer
 
 from mmseg_lrr.apis.demo import run_demo
+from mmseg_lrr.compat import load_protected
 
 LEVELS = ['32x', '16x', '8x', '4x']
 
@@ -63,9 +64,8 @@ def test_other_tools_find_the_config_beside_the_checkpoint(demo):
 
 
 def test_checkpoint_carries_the_bases(demo):
-    import torch
     work_dir, _ = demo
     name = (work_dir / 'last_checkpoint').read_text().strip()
-    state = torch.load(name, weights_only=True)['state_dict']
+    state = load_protected(name)['state_dict']
     assert bool(state['decode_head.bases_loaded'])
     assert (work_dir / 'class_bases.npy').is_file()

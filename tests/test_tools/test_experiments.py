@@ -27,6 +27,7 @@ TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'experiments'
 sys.path.append(str(TOOLS))
 
 # isort: split
+import camvid_classes  # noqa: E402
 import camvid_rows  # noqa: E402
 import camvid_run  # noqa: E402
 import camvid_tables  # noqa: E402
@@ -267,6 +268,18 @@ def test_tables_from_rows(tmp_path: Path) -> None:
     assert Image.open(tmp_path / 'out/trimap.png').size == (960, 720)
 
 
+def test_table_of_classes() -> None:
+    runs = {'fcn8s': [{name: 50.0 for name in camvid_classes.CLASSES} | {'pole': pole}
+                      for pole in (6.0, 17.0)]}
+    heading, _, line = camvid_classes.class_table(runs, ['pole']).splitlines()
+    names = heading.split(' | ')
+    assert names[:2] == ['| row', 'sky'] and names[-2:] == ['all', 'without pole |']
+    # Standard deviation of 6 and 17: 11 / sqrt(2); of the means of eleven classes a 11th of it.
+    assert line.split(' | ')[3] == '11.5 ± 7.8'
+    assert line.endswith(' | 46.5 ± 0.7 | 50.0 ± 0.0 |')
+    assert 'without' not in camvid_classes.class_table(runs, [])
+
+
 # ------------------------------------------------------------------ all of it
 
 
@@ -299,6 +312,11 @@ def test_command_runs_rows_and_does_not_repeat_them(
     # The CRF is tuned on the first row, which is trained for it.
     assert stages == {'fcn8s_4_seed0', 'lrr4x-unmasked_4_seed0', 'lrr32x-de_2_seed0',
                       'lrr32x-de_2_seed0__lrr4x-masked-de_2'}
+    classes = camvid_classes.class_ious(
+        rows[1], 0, camvid_run.Experiment(work_dir / 'half_size', work_dir, 4))
+    assert np.mean(list(classes.values())) == pytest.approx(run['miou'], abs=0.006)
+    with pytest.raises(FileNotFoundError, match='lrr32x_4_seed0 holds no finished training'):
+        camvid_classes.class_ious('lrr32x', 0, camvid_run.Experiment(work_dir, work_dir, 4))
     shutil.rmtree(work_dir / 'stages')
     runpy.run_path(str(TOOLS / 'camvid.py'), run_name='__main__')
     assert capsys.readouterr().out.count('finished before') == 2

@@ -118,8 +118,25 @@ def train_stage(stage: Stage, experiment: Experiment, seed: int) -> tuple[str, f
             seconds = _train(cfg, folder, before, _bases_file(experiment))
             with replacing(record) as temporary:
                 temporary.write_text(json.dumps({'cpu_seconds': seconds}) + '\n')
-    checkpoint = folder / f'iter_{cfg.train_cfg.max_iters}.pth'
-    return str(checkpoint), seconds_before + json.loads(record.read_text())['cpu_seconds']
+    return (_checkpoint(folder, cfg),
+            seconds_before + json.loads(record.read_text())['cpu_seconds'])
+
+
+def _checkpoint(folder: Path, cfg: Config) -> str:
+    return str(folder / f'iter_{cfg.train_cfg.max_iters}.pth')
+
+
+def final_checkpoint(stage: Stage, experiment: Experiment, seed: int) -> str:
+    """The checkpoint of a stage that is trained.
+
+    Raises:
+        FileNotFoundError: It is not.
+    """
+    cfg = experiment.stage_config(stage, seed)
+    folder = experiment.work_dir / 'stages' / cfg.experiment_name
+    if not (folder / 'trained.json').exists():
+        raise FileNotFoundError(f'{folder} holds no finished training; camvid.py makes it')
+    return _checkpoint(folder, cfg)
 
 
 def _train(cfg: Config, folder: Path, before: str | None, bases: Path) -> float:
@@ -159,7 +176,7 @@ def run_row(row: str, seed: int, experiment: Experiment) -> bool:
         if not ours or path.exists():
             return False
         checkpoint, train_seconds = train_stage(ROWS[row], experiment, seed)
-        cfg = _test_config(ROWS[row], experiment, seed)
+        cfg = test_config(ROWS[row], experiment, seed)
         crf = crf_settings(experiment)
         single, multi_scale, with_crf = (
             run_test(configure_test(cfg, **way), checkpoint).metrics
@@ -191,7 +208,8 @@ def _trimap(metrics: dict[str, float], suffix: str) -> dict[int, float]:
     return {width: metrics[f'trimap_mIoU@{width}{suffix}'] for width in TRIMAP_WIDTHS}
 
 
-def _test_config(stage: Stage, experiment: Experiment, seed: int) -> Config:
+def test_config(stage: Stage, experiment: Experiment, seed: int) -> Config:
+    """Config of a row's last stage that the functions for testing take."""
     cfg = experiment.stage_config(stage, seed)
     cfg.work_dir = str(experiment.work_dir / 'tests')
     cfg.log_level = 'WARNING'
@@ -226,7 +244,7 @@ def crf_settings(experiment: Experiment) -> dict:
     checkpoint, _ = train_stage(first, experiment, 0)
     with only_one(trials.with_suffix('.lock'), wait=True):
         if not trials.exists():
-            cfg = _test_config(first, experiment, 0)
+            cfg = test_config(first, experiment, 0)
             cfg.test_dataloader.dataset.ann_file = 'ImageSets/Segmentation/train.txt'
             tune_crf(cfg, checkpoint, num_images=NUM_CRF_IMAGES, grid=CRF_GRID, tta=True,
                      out=trials)

@@ -70,7 +70,7 @@ def main_table(rows: Rows) -> str:
             f'{runs[0]["parameters"] / 1e6:.2f}',
             str(len(runs)),
         ])
-    return _markdown(lines)
+    return markdown(lines)
 
 
 def trimap_table(rows: Rows) -> str:
@@ -103,10 +103,11 @@ def _bands(outputs: dict[str, list[dict]]) -> str:
               for width in TRIMAP_WIDTHS),
             figure(runs, lambda run: run['miou']),
         ])
-    return _markdown(lines)
+    return markdown(lines)
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table with its first line as heading."""
     rule = ['---'] + ['---:'] * (len(lines[0]) - 1)
     return ''.join('| ' + ' | '.join(line) + ' |\n' for line in [lines[0], rule, *lines[1:]])
 

@@ -39,6 +39,7 @@ import torch
 import mmseg_lrr  # noqa: F401
 
 # isort: split
+from mmseg_lrr.compat import load_protected
 from mmseg_lrr.converters import from_matconvnet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,8 +69,7 @@ class Command:
 
 def _weights(folder: Path) -> object:
     """All of the last checkpoint that decides how a run goes on."""
-    content = torch.load(
-        folder / 'out' / 'iter_8.pth', map_location='cpu', weights_only=True)
+    content = load_protected(folder / 'out' / 'iter_8.pth', 'cpu')
     parts = ('state_dict', 'optimizer', 'param_schedulers', 'random_states')
     return _comparable({part: content[part] for part in parts})
 
@@ -89,7 +89,7 @@ def _broken_training(folder: Path) -> str:
     out = folder / 'out'
     for path in out.glob('*.pth'):
         try:
-            torch.load(path, map_location='cpu', weights_only=True)
+            load_protected(path, 'cpu')
         except Exception as error:
             return f'{path.name} does not load: {error}'
     last = out / 'last_checkpoint'
@@ -151,9 +151,9 @@ COMMANDS = (
             _bytes('bases.npy'), _not_reference('bases.npy')),
     Command('conversion', ('model_converters/matconvnet2mmseg.py', '../network.mat', 'out.pth'),
             lambda folder: _comparable(
-                torch.load(folder / 'out.pth', weights_only=True)['state_dict']),
-            lambda folder: '' if not (folder / 'out.pth').exists() or torch.load(
-                folder / 'out.pth', weights_only=True) else 'out.pth is empty'),
+                load_protected(folder / 'out.pth')['state_dict']),
+            lambda folder: '' if not (folder / 'out.pth').exists() or load_protected(
+                folder / 'out.pth') else 'out.pth is empty'),
 )
 
 

@@ -1,0 +1,87 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""IoU by class of the CamVid experiment's trained rows: mean over the seeds, and a mean of classes.
+
+    python tools/experiments/camvid_classes.py --iters 240 --seeds 0 1 2 --without pole signsymbol
+
+Tests the final output at one scale. A row that is not trained yet is an error.
+"""
+
+import argparse
+import statistics
+import warnings
+from pathlib import Path
+
+# Before the toolbox: it prepares the stack and registers the package.
+import mmseg_lrr  # noqa: F401
+
+# isort: split
+from camvid_rows import ROWS
+from camvid_run import Experiment, final_checkpoint, test_config
+from camvid_tables import figure, markdown
+from mmseg.registry import METRICS
+
+from mmseg_lrr.apis.testing import configure_test, run_test
+from mmseg_lrr.datasets import CamVidDataset
+from mmseg_lrr.evaluation.image_areas import FINAL, ImageAreas, sum_areas
+from mmseg_lrr.evaluation.metrics import LRRIoUMetric
+
+CLASSES = CamVidDataset.METAINFO['classes']
+
+
+@METRICS.register_module()
+class ClassIoUMetric(LRRIoUMetric):
+    """Adds the IoU of each class to the figures that are returned."""
+
+    def compute_metrics(self, results: list[ImageAreas]) -> dict[str, float]:
+        """Name -> percent; those of the classes are ``IoU_{class}``."""
+        output = results[0].outputs.index(FINAL)
+        agreed, predicted, labelled = sum_areas(results, len(CLASSES)).sum(axis=1)[output]
+        return super().compute_metrics(results) | {
+            f'IoU_{name}': 100 * both / (one + other - both)
+            for name, both, one, other in zip(CLASSES, agreed, predicted, labelled, strict=True)}
+
+
+def class_ious(row: str, seed: int, experiment: Experiment) -> dict[str, float]:
+    """IoU in percent by class of a row that is trained."""
+    cfg = configure_test(test_config(ROWS[row], experiment, seed))
+    cfg.test_evaluator.type = 'ClassIoUMetric'
+    metrics = run_test(cfg, final_checkpoint(ROWS[row], experiment, seed)).metrics
+    return {name: metrics[f'IoU_{name}'] for name in CLASSES}
+
+
+def class_table(runs: dict[str, list[dict[str, float]]], without: list[str]) -> str:
+    """One line a row, a column a class, then the means of the classes that are not left out."""
+    kept = [name for name in CLASSES if name not in without]
+    lines = [['row', *CLASSES, 'all', *([f'without {", ".join(without)}'] if without else [])]]
+    for row, seeds in runs.items():
+        means = [CLASSES, kept] if without else [CLASSES]
+        lines.append([
+            row,
+            *(figure(seeds, lambda run, name=name: run[name]) for name in CLASSES),
+            *(figure(seeds, lambda run, names=names: statistics.mean(run[name] for name in names))
+              for names in means),
+        ])
+    return markdown(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='rows: ' + '; '.join(ROWS))
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/camvid'),
+                        help="camvid.py's (default: %(default)s)")
+    parser.add_argument('--iters', type=int, default=240, metavar='N', help='default: %(default)s')
+    parser.add_argument('--rows', nargs='+', choices=ROWS, metavar='ROW', default=[
+        'fcn8s', 'lrr4x-unmasked', 'lrr4x-masked, at once', 'lrr4x-masked-de, at once'])
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0], metavar='SEED')
+    parser.add_argument('--without', nargs='+', default=[], choices=CLASSES, metavar='CLASS',
+                        help='classes to leave out of the second mean')
+    args = parser.parse_args()
+    warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
+    experiment = Experiment(args.work_dir / 'half_size', args.work_dir, args.iters)
+    runs = {row: [class_ious(row, seed, experiment) for seed in args.seeds] for row in args.rows}
+    print(class_table(runs, args.without))
+
+
+if __name__ == '__main__':
+    main()

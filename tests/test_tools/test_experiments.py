@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmseg_lrr.datasets.class_bases import save_class_bases
+from mmseg_lrr.models.layers import BoundaryMask
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'experiments'
 sys.path.append(str(TOOLS))
@@ -32,6 +33,7 @@ import camvid_rows  # noqa: E402
 import camvid_run  # noqa: E402
 import camvid_tables  # noqa: E402
 import efficientnet_lite0  # noqa: E402
+import soft_start  # noqa: E402
 from half_size import halve_camvid  # noqa: E402
 
 
@@ -191,6 +193,17 @@ def test_rows_differ_in_the_head_alone() -> None:
         assert 'backbone' not in cfg['optim_wrapper']['paramwise_cfg']['custom_keys']
     assert first['train_dataloader']['dataset']['ann_file'].endswith('train.txt')
     assert first['test_dataloader']['dataset']['ann_file'].endswith('val.txt')
+
+
+def test_masks_close_over_the_first_half() -> None:
+    mask = soft_start.SoftStartMask(window=3)
+    runner = SimpleNamespace(model=torch.nn.ModuleDict({'mask': mask}), max_iters=80)
+    scores = 4 * torch.randn(1, 3, 6, 7)
+    hard = BoundaryMask(window=3)(scores)
+    for iteration, strength in ((0, 0.), (10, 0.25), (20, 0.5), (40, 1.), (79, 1.)):
+        runner.iter = iteration
+        soft_start.SoftStartHook().before_train_iter(runner, 0)
+        torch.testing.assert_close(mask(scores), (1 - strength) + strength * hard)
 
 
 def test_rows_train_equally_long() -> None:

@@ -54,15 +54,16 @@ class Stage:
         return f'{self.after.name(iterations, seed)}__{own}'
 
 
-def _lrr(levels: int, *, mask: bool, dilation_erosion: bool,
-         kernel_size: int = 5) -> tuple[dict, dict | None, int]:
+def _lrr(levels: int, *, mask: str | None, dilation_erosion: bool, kernel_size: int = 5,
+         reconstruction_factor: int = 4) -> tuple[dict, dict | None, int]:
     head = dict(
         type='LRRHead',
         in_channels=list(CHANNELS[-levels:]),
         in_index=list(range(4 - levels, 4)),
         num_classes=NUM_CLASSES,
         kernel_size=kernel_size,
-        boundary_mask=dict(type='BoundaryMask') if mask else None,
+        reconstruction_factor=reconstruction_factor,
+        boundary_mask=dict(type=mask) if mask else None,
         dilation_erosion=None,
         loss_decode=dict(type='LevelCrossEntropyLoss'))
     if dilation_erosion:
@@ -111,14 +112,16 @@ def _upernet() -> tuple[dict, dict | None, int]:
 NETWORKS = {
     'fcn32s': _fcn(1),
     'fcn8s': _fcn(3),
-    'lrr32x': _lrr(1, mask=False, dilation_erosion=False),
-    'lrr32x-1x1': _lrr(1, mask=False, dilation_erosion=False, kernel_size=1),
-    'lrr32x-de': _lrr(1, mask=False, dilation_erosion=True),
-    'lrr16x-unmasked': _lrr(2, mask=False, dilation_erosion=False),
-    'lrr8x-unmasked': _lrr(3, mask=False, dilation_erosion=False),
-    'lrr4x-unmasked': _lrr(4, mask=False, dilation_erosion=False),
-    'lrr4x-masked': _lrr(4, mask=True, dilation_erosion=False),
-    'lrr4x-masked-de': _lrr(4, mask=True, dilation_erosion=True),
+    'lrr32x': _lrr(1, mask=None, dilation_erosion=False),
+    'lrr32x-1x1': _lrr(1, mask=None, dilation_erosion=False, kernel_size=1),
+    'lrr32x-full': _lrr(1, mask=None, dilation_erosion=False, reconstruction_factor=32),
+    'lrr32x-de': _lrr(1, mask=None, dilation_erosion=True),
+    'lrr16x-unmasked': _lrr(2, mask=None, dilation_erosion=False),
+    'lrr8x-unmasked': _lrr(3, mask=None, dilation_erosion=False),
+    'lrr4x-unmasked': _lrr(4, mask=None, dilation_erosion=False),
+    'lrr4x-masked': _lrr(4, mask='BoundaryMask', dilation_erosion=False),
+    'lrr4x-soft-start': _lrr(4, mask='SoftStartMask', dilation_erosion=False),
+    'lrr4x-masked-de': _lrr(4, mask='BoundaryMask', dilation_erosion=True),
     'deeplabv3plus': _deeplabv3plus(),
     'upernet': _upernet(),
 }
@@ -139,8 +142,11 @@ ROWS = {
     'deeplabv3plus': Stage('deeplabv3plus'),
     'upernet': Stage('upernet'),
     'lrr4x-masked, at once': Stage('lrr4x-masked'),
-    # Why LRR-32x is behind FCN-32s: a 5x5 filter on the 5x5 map of a crop, or not.
+    'lrr4x-masked, soft start': Stage('lrr4x-soft-start'),
+    # Why LRR-32x is behind FCN-32s: a 5x5 filter on the 5x5 map of a crop, or scores and labels
+    # of an eighth of the size, or neither.
     'lrr32x, 1x1 filters': Stage('lrr32x-1x1'),
+    'lrr32x, full-size scores': Stage('lrr32x-full'),
 }
 
 
@@ -169,12 +175,14 @@ def stage_config(stage: Stage, data_root: Path, iterations: int, seed: int,
         test_cfg=dict(mode='whole', level_outputs=levels))
     if auxiliary:
         cfg.model.auxiliary_head = auxiliary
-    cfg.custom_imports.imports = ['mmseg_lrr', 'efficientnet_lite0']
+    cfg.custom_imports.imports = ['mmseg_lrr', 'efficientnet_lite0', 'soft_start']
     _set_data(cfg, data_root)
     _set_schedule(cfg, round(stage.share * iterations))
     _set_head_rate(cfg, HEAD_RATES.get(head['type'], 1.0) if head_rate is None else head_rate)
     if not levels:
         cfg.custom_hooks = []
+    elif (head['boundary_mask'] or {}).get('type') == 'SoftStartMask':
+        cfg.custom_hooks.append(dict(type='SoftStartHook'))
     cfg.randomness = dict(seed=seed)
     cfg.experiment_name = stage.name(iterations, seed)
     return cfg

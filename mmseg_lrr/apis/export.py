@@ -16,6 +16,9 @@ from mmseg_lrr.replacing import replacing
 class ExportedModel(nn.Module):
     """Backbone and head as a function of one tensor, without data samples.
 
+    Pads the image with zeros, on the right and below, to what the model's data preprocessor makes
+    it divisible by in a test (``test_cfg.size_divisor``), as backbones that round down need.
+
     Args:
         model: an ``EncoderDecoder`` with an ``LRRHead``.
         level_outputs: whether every level's scores are given too.
@@ -25,6 +28,8 @@ class ExportedModel(nn.Module):
         super().__init__()
         self.model = model
         self.level_outputs = level_outputs
+        options = getattr(model.data_preprocessor, 'test_cfg', None) or {}
+        self.divisor = options.get('size_divisor', 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Scores of a preprocessed (N, 3, H, W) image.
@@ -34,7 +39,11 @@ class ExportedModel(nn.Module):
             by every level's scores at its own resolution, coarse to fine.
         """
         head = self.model.decode_head
-        levels = head.forward_levels(self.model.extract_feat(image))
+        padded = image
+        if self.divisor > 1:
+            bottom, right = (-side % self.divisor for side in image.shape[2:])
+            padded = F.pad(image, (0, right, 0, bottom))
+        levels = head.forward_levels(self.model.extract_feat(padded))
         finest = head.levels[-1]
         scores, factor = levels[finest], head.level_strides[finest]
         if factor > 1:

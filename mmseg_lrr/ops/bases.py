@@ -198,7 +198,8 @@ def basis_functions(patches: np.ndarray, num_bases: int) -> np.ndarray:
     The mean patch is subtracted, ``D = U S V'`` is taken of the rest, one patch a row, and the
     first rows of ``sqrt(S) V'`` are returned. Their scale grows as ``N^(1/4)`` with the number of
     patches, so they are multiplied by ``(10000 / N)^(1/4)``. The sign of a basis function is
-    arbitrary; here its largest value is positive. Computed in float64.
+    arbitrary; here its largest value is positive, and of several as large, up to a millionth (where
+    patches come with their mirror images), the first in row-major order. Computed in float64.
 
     Source: spec section 2.
 
@@ -228,7 +229,10 @@ def basis_functions(patches: np.ndarray, num_bases: int) -> np.ndarray:
     squares, vectors = squares[::-1], vectors[:, ::-1].T
     noise = max(squares[0], 0.0) * np.finfo(np.float64).eps * max(number, height * width)
     norms = np.where(squares > noise, np.maximum(squares, 0.0), 0.0) ** 0.25
-    peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
+    sizes = np.abs(vectors)
+    # Rounding, and with it the number of threads, must not choose among equal peaks.
+    first = (sizes >= (1 - 1e-6) * sizes.max(axis=1, keepdims=True)).argmax(axis=1)
+    peaks = np.take_along_axis(vectors, first[:, None], axis=1)
     scale = (REFERENCE_NUM_PATCHES / number) ** 0.25
     bases = vectors * np.sign(peaks) * norms[:, None] * scale
     return bases.reshape(num_bases, height, width).astype(np.float32)

@@ -171,6 +171,18 @@ class TestBasisFunctions:
             np.testing.assert_allclose(one, sign * other, rtol=1e-4, atol=1e-5)
             assert one[np.abs(one).argmax()] > 0
 
+    def test_signs_do_not_depend_on_the_order_of_sums(self):
+        """Mirror images make odd functions, whose two peaks are equally large."""
+        patches = blobs(60, 16)
+        patches = np.concatenate([patches, patches[:, :, ::-1]])
+        expected = basis_functions(patches, 8)
+        peaks = np.abs(expected).max(axis=(1, 2))
+        odd = np.isclose(expected.max(axis=(1, 2)), -expected.min(axis=(1, 2)), rtol=1e-5)
+        assert odd.sum() >= 2 and (peaks > 0).all()
+        for seed in range(10):
+            order = np.random.default_rng(seed).permutation(len(patches))
+            np.testing.assert_allclose(basis_functions(patches[order], 8), expected, atol=1e-4)
+
     def test_scale_does_not_depend_on_the_number_of_patches(self):
         patches = blobs(300, 8)
         once, thrice = basis_functions(patches, 4), basis_functions(np.tile(patches, (3, 1, 1)), 4)

@@ -1,10 +1,12 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Time the class bases of PASCAL VOC and set them beside another set, such as the authors'."""
+"""Time the class bases of PASCAL VOC and set them beside another set, such as the authors'.
+
+The basis functions of one class are timed beside a plain SVD of its patches, in turn.
+"""
 
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 # Before the toolbox: it prepares the stack.
@@ -14,10 +16,16 @@ import mmseg_lrr  # noqa: F401
 import numpy as np
 from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset, PascalVOCDataset
+from side_by_side import device_line, seconds, table
 
 from mmseg_lrr.datasets.class_bases import compute_class_bases
 from mmseg_lrr.datasets.label_maps import LabelMaps
-from mmseg_lrr.ops.bases import dct_basis_functions, resize_bases
+from mmseg_lrr.ops.bases import (
+    basis_functions,
+    dct_basis_functions,
+    resize_bases,
+    sample_patches,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--patches', type=int, default=10_000)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--num-bases', type=int, default=10)
+    parser.add_argument('--runs', type=int, default=3, help='rounds (default: %(default)s)')
     return parser.parse_args()
 
 
@@ -71,6 +80,13 @@ def print_comparison(bases: np.ndarray, reference: np.ndarray, names: list[str])
     )
 
 
+def plain_svd(patches: np.ndarray, num_bases: int) -> np.ndarray:
+    """The basis functions but for their scale and signs, as the spec writes them."""
+    rows = patches.reshape(len(patches), -1).astype(np.float64)
+    _, values, vectors = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
+    return np.sqrt(values[:num_bases, None]) * vectors[:num_bases]
+
+
 def main() -> None:
     args = parse_args()
     init_default_scope('mmseg')
@@ -81,12 +97,27 @@ def main() -> None:
         metainfo=dict(PascalVOCDataset.METAINFO),
     )
     names = list(dataset.metainfo['classes'])
-    start = time.perf_counter()
-    bases = compute_class_bases(
-        LabelMaps(dataset), names, args.num_bases, num_patches=args.patches, seed=args.seed
-    )
-    seconds = time.perf_counter() - start
-    print(f'{seconds:.1f} s for {len(names)} classes, {len(dataset)} label maps')
+    maps = LabelMaps(dataset)
+    bases = None
+
+    def compute() -> None:
+        nonlocal bases
+        bases = compute_class_bases(
+            maps, names, args.num_bases, num_patches=args.patches, seed=args.seed)
+
+    (packed, ) = sample_patches(maps, [0], num_patches=args.patches, seed=args.seed).patches
+    patches = packed.unpack()
+    rows = []
+    for number in sorted({args.patches // 10, args.patches // 3, args.patches}):
+        taken = seconds({
+            'svd': lambda number=number: plain_svd(patches[:number], args.num_bases),
+            'ours': lambda number=number: basis_functions(patches[:number], args.num_bases),
+        }, args.runs)
+        rows.append((number, taken['svd'], taken['ours'], taken['svd'] / taken['ours']))
+    whole = seconds({'all': compute}, args.runs)['all']
+    print(f'{device_line()}; median of {args.runs}\n')
+    print(table('Basis functions of one class, seconds', ('patches', 'SVD', 'ours', 'ratio'), rows))
+    print(f'All of it, {len(names)} classes from {len(dataset)} label maps: {whole:.1f} s\n')
     if args.reference is not None:
         reference = np.load(args.reference)
         expected = (8, 8, 1, len(names) * args.num_bases)

@@ -29,6 +29,7 @@ from textbook import (
     textbook_reconstruction,
     textbook_targets,
 )
+from torch.utils.checkpoint import checkpoint
 
 from mmseg_lrr.models import BoundaryMask, LRRHead
 from mmseg_lrr.models.decode_heads.lrr_head import subsample_labels
@@ -92,21 +93,23 @@ def gradient_step(function, x: torch.Tensor, grad: torch.Tensor) -> None:
 
 
 def peak_memory(what: str, args: argparse.Namespace) -> float:
-    """MiB that one call adds to the peak of a process of its own."""
+    """MiB that one call adds to the peak memory of a process of its own."""
     command = [sys.executable, __file__, '--child', what, '--size', str(args.size),
-               '--classes', str(args.classes), '--threads', str(args.threads)]
+               '--classes', str(args.classes), '--threads', str(args.threads),
+               '--device', args.device]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def run_child(args: argparse.Namespace) -> None:
-    """Print the rise of this process's peak memory over one call, in MiB.
+    """Print the rise of the peak memory over one call, in MiB: of this process, or of the GPU.
 
     ``--child`` is ``head:WHICH`` (a training step) or ``model:NAME:forward|train``.
     """
+    device = args.device
     kind, which, *mode = args.child.split(':')
     if kind == 'model':
-        model = build_model(which, args.classes)
-        image = torch.randn(1, 3, args.size, args.size)
+        model = build_model(which, args.classes).to(device)
+        image = torch.randn(1, 3, args.size, args.size, device=device)
 
         def call() -> None:
             if mode == ['train']:
@@ -115,11 +118,14 @@ def run_child(args: argparse.Namespace) -> None:
                 with torch.no_grad():
                     model(image)
     else:
-        head = build_head(args.classes, 'cpu').train()
+        head = build_head(args.classes, device).train()
         head.with_cp = which == 'ours, with_cp'
-        features = build_features(args.size, 1, 'cpu')
-        labels = block_labels(args.size, 1, args.classes)
+        features = build_features(args.size, 1, device)
+        labels = block_labels(args.size, 1, args.classes).to(device)
         port = TextbookHead(head)
+
+        # What recomputing imports at its first use (80 MiB) is not the head's.
+        checkpoint(torch.relu, torch.zeros(1, requires_grad=True), use_reentrant=False)
 
         def call() -> None:
             if which == 'textbook':
@@ -127,10 +133,16 @@ def run_child(args: argparse.Namespace) -> None:
             else:
                 training_step(head, features, lambda: head_loss(head, features, labels))
 
-    Path('/proc/self/clear_refs').write_text('5')  # the peak counts from here
-    before = memory_in_use('VmRSS')
-    call()
-    print((memory_in_use('VmHWM') - before) / 1024)
+    if device == 'cpu':
+        Path('/proc/self/clear_refs').write_text('5')  # the peak counts from here
+        before = memory_in_use('VmRSS')
+        call()
+        print((memory_in_use('VmHWM') - before) / 1024)
+    else:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        print((torch.cuda.max_memory_allocated() - before) / 2**20)
 
 
 def memory_in_use(field: str) -> int:
@@ -250,7 +262,7 @@ def compare_parts(args: argparse.Namespace, size: int, classes: int) -> Comparis
 
 
 def compare_memory(args: argparse.Namespace) -> tuple[float, str]:
-    """Peak memory of a training step of the head; on the CPU, each in a process of its own."""
+    """Peak memory of a training step of the head, each in a process of its own."""
     memory = {which: peak_memory(f'head:{which}', args)
               for which in ('textbook', 'ours', 'ours, with_cp')}
     text = table('Peak memory of a training step of the head (features given), MiB',
@@ -286,12 +298,11 @@ def compare_models(args: argparse.Namespace) -> tuple[float, str]:
             flops = get_model_complexity_info(
                 models[name], inputs=(image, ), show_table=False, show_arch=False)['flops']
             column += [flops / 1e9, train[name], train[name] / train['LRR-4x']]
-        if args.device == 'cpu':
-            header += ['peak forward, MiB', 'peak forward + backward, MiB']
-            del models
-            for column in columns:
-                column += [peak_memory(f'model:{column[0]}:{mode}', args)
-                           for mode in ('forward', 'train')]
+        header += ['peak forward, MiB', 'peak forward + backward, MiB']
+        del models
+        for column in columns:
+            column += [peak_memory(f'model:{column[0]}:{mode}', args)
+                       for mode in ('forward', 'train')]
     return forward['DeepLabV3+'] / reference, table('Whole models, ResNet-101', header, columns)
 
 
@@ -325,9 +336,8 @@ def main() -> None:
     print('The head\'s forward pass takes '
           f'{ratios["head_over_its_convolutions"]:.3g} times what its coefficient convolutions '
           'take alone.\n')
-    if args.device == 'cpu':
-        ratios['head_train_peak_memory'], text = compare_memory(args)
-        print(text)
+    ratios['head_train_peak_memory'], text = compare_memory(args)
+    print(text)
     ratios['end_to_end_vs_deeplabv3plus'], text = compare_models(args)
     print(text)
     if args.growth:

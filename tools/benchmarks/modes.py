@@ -5,8 +5,7 @@
 
 Each way is timed in turn, forward and a training step (losses of every level and backwards); the
 difference is the finest level's largest one from eager float32, over the scores' maximum.
-``torch.compile`` needs a C++ compiler; on a CPU it is timed forward only, since compiling the
-backward pass takes longer than all the rest.
+``torch.compile`` needs a C++ compiler and some minutes.
 """
 
 import argparse
@@ -46,7 +45,8 @@ def ways(args: argparse.Namespace) -> dict[str, tuple[LRRHead, Callable, list[Te
     if torch.device(device).type == 'cuda':  # a CPU's float16 convolution takes minutes
         found['float16 autocast'] = (head, autocast(torch.float16), features)
     if args.compile:
-        found['torch.compile'] = (head, torch.compile(head.forward_levels), features)
+        found['torch.compile'] = (
+            head, torch.compile(head.forward_levels, dynamic=False), features)
     return found
 
 
@@ -74,16 +74,15 @@ def main() -> None:
     train = seconds({
         name: (lambda head=head, levels=levels, features=features: training_step(
             head, features, lambda: head_loss(head, features, labels, levels)))
-        for name, (head, levels, features) in chosen.items()
-        if args.device != 'cpu' or name != 'torch.compile'}, args.runs, args.device)
+        for name, (head, levels, features) in chosen.items()}, args.runs, args.device)
     largest = float(scores['eager'].abs().max())
     print(f'{device_line(args.device)}; {args.size}x{args.size}, {args.classes} classes, batch 1, '
           f'median of {args.runs}\n')
     print(table(
         'The head, seconds',
         ('way', 'forward', 'eager / it', 'training step', 'eager / it', 'difference'),
-        [(name, forward[name], forward['eager'] / forward[name], train.get(name, '-'),
-          train['eager'] / train[name] if name in train else '-',
+        [(name, forward[name], forward['eager'] / forward[name], train[name],
+          train['eager'] / train[name],
           float((scores[name] - scores['eager']).abs().max()) / largest) for name in chosen]))
 
 

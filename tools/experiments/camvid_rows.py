@@ -18,10 +18,6 @@ from mmengine.config import Config, ConfigDict
 from mmseg_lrr.apis.configs import get_config
 
 NUM_CLASSES = 11
-IMAGE_SIZE = (240, 180)
-CROP_SIZE = (160, 160)
-#: The authors' 32 px, halved as the images are.
-DILATION_EROSION_RADIUS = 16
 TRIMAP_WIDTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20)
 BATCH_SIZE = 8
 LEARNING_RATE = 1e-3
@@ -31,6 +27,30 @@ HEAD_RATES = {'FCNSkipHead': 3.0}
 
 _NORM = dict(type='BN', requires_grad=True)
 _CROSS_ENTROPY = dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
+
+
+@dataclass(frozen=True)
+class FrameSize:
+    """The size at which a whole experiment runs, and what goes with it.
+
+    Attributes:
+        image: Width and height of a frame, in pixels.
+        crop: Width and height of a training crop.
+        dilation_erosion_radius: The authors' 32 px, scaled as the frames are.
+        suffix: Of the frames' files.
+    """
+
+    image: tuple[int, int]
+    crop: tuple[int, int]
+    dilation_erosion_radius: int
+    suffix: str
+
+
+#: By name. Half size is what :func:`half_size.halve_camvid` makes.
+FRAME_SIZES = {
+    'half': FrameSize((240, 180), (160, 160), 16, '.png'),
+    'full': FrameSize((480, 360), (320, 320), 32, '.jpg'),
+}
 
 
 @dataclass(frozen=True)
@@ -70,8 +90,7 @@ def _lrr(levels: int, *, mask: str | None, dilation_erosion: bool, kernel_size: 
     if dilation_erosion:
         head.update(
             dilation_erosion=dict(type='DilationErosionBranch', levels=['32x']),
-            loss_dilation_erosion=dict(
-                type='DilationErosionLoss', radii=[DILATION_EROSION_RADIUS]))
+            loss_dilation_erosion=dict(type='DilationErosionLoss'))
     return head, None, 32
 
 
@@ -152,24 +171,28 @@ ROWS = {
 
 
 def stage_config(stage: Stage, data_root: Path, iterations: int, seed: int,
-                 head_rate: float | None = None) -> Config:
+                 head_rate: float | None = None, size: str = 'half') -> Config:
     """Config of one stage; ``work_dir``, ``load_from`` and the class bases' file are left open.
 
     Args:
         stage: What to train.
-        data_root: CamVid at half size, as :func:`half_size.halve_camvid` makes it.
+        data_root: CamVid at that size.
         iterations: Of the whole row.
         seed: Of everything random.
         head_rate: Factor of the head's rate; None: by :data:`HEAD_RATES`.
+        size: One of :data:`FRAME_SIZES`.
     """
     cfg = get_config('lrr4x_r18_camvid')
+    frames = FRAME_SIZES[size]
     head, auxiliary, output_stride = copy.deepcopy(NETWORKS[stage.network])
     levels = head['type'] == 'LRRHead'
+    if 'loss_dilation_erosion' in head:
+        head['loss_dilation_erosion']['radii'] = [frames.dilation_erosion_radius]
     cfg.model = ConfigDict(
         type='LRREncoderDecoder',
         data_preprocessor=dict(
             type='SegDataPreProcessor', mean=[MEAN] * 3, std=[STD] * 3, bgr_to_rgb=True,
-            pad_val=0, seg_pad_val=255, size=CROP_SIZE),
+            pad_val=0, seg_pad_val=255, size=frames.crop),
         backbone=dict(type='EfficientNetLite0', output_stride=output_stride),
         decode_head=head,
         train_cfg=dict(),
@@ -177,7 +200,7 @@ def stage_config(stage: Stage, data_root: Path, iterations: int, seed: int,
     if auxiliary:
         cfg.model.auxiliary_head = auxiliary
     cfg.custom_imports.imports = ['mmseg_lrr', 'efficientnet_lite0', 'soft_start']
-    _set_data(cfg, data_root)
+    _set_data(cfg, data_root, frames)
     _set_schedule(cfg, round(stage.share * iterations))
     _set_head_rate(cfg, HEAD_RATES.get(head['type'], 1.0) if head_rate is None else head_rate)
     if not levels:
@@ -189,16 +212,16 @@ def stage_config(stage: Stage, data_root: Path, iterations: int, seed: int,
     return cfg
 
 
-def _set_data(cfg: Config, data_root: Path) -> None:
+def _set_data(cfg: Config, data_root: Path, frames: FrameSize) -> None:
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.update(data_root=str(data_root), img_suffix='.png')
+        loader.dataset.update(data_root=str(data_root), img_suffix=frames.suffix)
         loader.num_workers = 1
     cfg.train_dataloader.batch_size = BATCH_SIZE
     for step in cfg.train_dataloader.dataset.pipeline:
         if step.type == 'RandomResize':
-            step.scale = IMAGE_SIZE
+            step.scale = frames.image
         elif step.type == 'RandomCrop':
-            step.crop_size = CROP_SIZE
+            step.crop_size = frames.crop
     (_, resizes, *_) = cfg.tta_pipeline[-1].transforms
     for step in [*cfg.test_dataloader.dataset.pipeline, *resizes]:
         if step.type == 'ResizeToCanvas':

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import json
 import statistics
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from camvid_rows import ROWS, TRIMAP_WIDTHS, Stage, stage_config
+from camvid_rows import FRAME_SIZES, ROWS, TRIMAP_WIDTHS, Stage, stage_config
+from half_size import halve_camvid
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
@@ -55,25 +57,58 @@ class Experiment:
     """Where and how long.
 
     Attributes:
-        data_root: CamVid at half size.
+        source: CamVid in the layout of VOC.
         work_dir: Folder of all that is made.
         iterations: Of every row, both stages together.
         head_rate: Factor of the heads' rates; None: by :data:`camvid_rows.HEAD_RATES`.
+        size: One of :data:`camvid_rows.FRAME_SIZES`.
     """
 
-    data_root: Path
+    source: Path
     work_dir: Path
     iterations: int
     head_rate: float | None = None
+    size: str = 'half'
+
+    @property
+    def data_root(self) -> Path:
+        """CamVid at this experiment's size."""
+        return self.work_dir / 'half_size' if self.size == 'half' else self.source
+
+    def prepare_data(self) -> None:
+        """Make the half-size copy if this experiment needs it and has none yet."""
+        if self.size == 'half':
+            halve_camvid(self.source, self.data_root)
 
     def stage_config(self, stage: Stage, seed: int) -> Config:
         """Config of one of its stages."""
-        return stage_config(stage, self.data_root, self.iterations, seed, self.head_rate)
+        return stage_config(
+            stage, self.data_root, self.iterations, seed, self.head_rate, self.size)
 
     def row_file(self, row: str, seed: int) -> Path:
         """Where a row's figures are written."""
         name = row.replace(', ', '_').replace(' ', '-')
         return self.work_dir / f'rows_{self.iterations}' / f'{name}_{seed}.json'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that every command of the experiment has."""
+    parser.add_argument('--data-root', type=Path, default=Path('../shared/data/camvid'),
+                        help='CamVid in the layout of VOC (default: %(default)s)')
+    parser.add_argument('--size', choices=FRAME_SIZES, default='half',
+                        help='of the frames (default: %(default)s)')
+    parser.add_argument('--work-dir', type=Path,
+                        help='folder of all that is made (default: work_dirs/camvid_SIZE)')
+    parser.add_argument('--iters', type=int, default=240, metavar='N',
+                        help='iterations of a row, both stages together (default: %(default)s)')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0], metavar='SEED',
+                        help='default: 0')
+
+
+def experiment_from(args: argparse.Namespace, head_rate: float | None = None) -> Experiment:
+    """The experiment that the options of :func:`add_arguments` describe."""
+    work_dir = args.work_dir or Path(f'work_dirs/camvid_{args.size}')
+    return Experiment(args.data_root, work_dir, args.iters, head_rate, args.size)
 
 
 @contextmanager

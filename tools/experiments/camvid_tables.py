@@ -138,5 +138,5 @@ def write_results(rows: Rows, heading: str, folder: Path) -> str:
     write_trimap_csv(folder / 'trimap.csv', curves)
     plotted = {row: curve for row, curve in curves.items() if row in PLOTTED}
     plot_trimap_curves(
-        folder / 'trimap.png', plotted or curves, 'CamVid val, 240x180: mean IoU near boundaries')
+        folder / 'trimap.png', plotted or curves, 'CamVid val: mean IoU near boundaries')
     return text

@@ -1,11 +1,14 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """What the benchmarks choose and count; not what they measure."""
 
+import json
+import math
 import sys
 from pathlib import Path
 from unittest import mock
 
 import pytest
+import torch
 from mmengine.config import Config
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks'
@@ -15,6 +18,68 @@ sys.path.append(str(TOOLS))
 # isort: split
 import config_cost  # noqa: E402
 import gated  # noqa: E402
+import heads  # noqa: E402
+import textbook  # noqa: E402
+
+from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets  # noqa: E402
+
+# ------------------------------------------------------------------ both ways do the same work
+
+
+def test_textbook_port_is_the_same_network() -> None:
+    """Scores, losses and gradients of what the head is timed against."""
+    head = heads.build_head(num_classes=5, device='cpu').double()
+    port = textbook.TextbookHead(head)
+    features = [item.double() for item in heads.build_features(64, 2, 'cpu')]
+    labels = textbook.block_labels(64, 2, 5)
+    for ours, theirs in zip(head.forward_levels(features).items(), port(features).items(),
+                            strict=True):
+        assert ours[0] == theirs[0]
+        torch.testing.assert_close(ours[1], theirs[1])
+    assert list(port(features, levels=2)) == ['32x', '16x']
+
+    def gradients(loss) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        for feature in features:
+            feature.grad = None
+            feature.requires_grad_()
+        head.zero_grad()
+        value = loss()
+        value.backward()
+        return value, [item.grad.clone() for item in (*features, *head.coefficients.parameters())]
+
+    torch.testing.assert_close(
+        gradients(lambda: heads.head_loss(head, features, labels)),
+        gradients(lambda: port.loss(features, labels)))
+
+
+@pytest.mark.parametrize('stride', [1, 8])
+def test_textbook_targets_are_the_same(stride: int) -> None:
+    labels = textbook.block_labels(96, 2, 5)
+    ours = dilation_erosion_targets(labels, 5, stride=stride)
+    for mine, theirs in zip(ours, textbook.textbook_targets(labels.numpy(), 5), strict=True):
+        sampled = torch.from_numpy(theirs)[:, :, stride // 2::stride, stride // 2::stride]
+        torch.testing.assert_close(mine.double(), sampled)
+
+
+@pytest.mark.slow
+def test_heads_writes_the_ratios(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                 capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(heads, 'GROWTH', ((64, 5), (128, 3)))
+    monkeypatch.setattr(sys, 'argv', [
+        'heads.py', '--size', '64', '--classes', '5', '--runs', '1', '--growth',
+        '--threads', str(torch.get_num_threads()), '--json', str(tmp_path / 'ratios.json')])
+    heads.main()
+    ratios = json.loads((tmp_path / 'ratios.json').read_text())['ratios']
+    assert set(ratios) >= {
+        'mask_forward', 'mask_train', 'reconstruction_forward', 'head_forward', 'head_train',
+        'head_train_peak_memory', 'end_to_end_vs_deeplabv3plus', 'targets'}
+    assert all(math.isfinite(value) and value > 0 for value in ratios.values())
+    printed = capsys.readouterr().out
+    assert f'| {ratios["head_train"]:.4g} |' in printed
+    assert printed.count('| 128x128 | 3 |') == 2
+
+
+# ------------------------------------------------------------------ the other benchmarks
 
 
 @pytest.mark.parametrize(('count', 'total', 'expected'), [

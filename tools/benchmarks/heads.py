@@ -39,6 +39,9 @@ from mmseg_lrr.ops.sliding import sliding_range
 from mmseg_lrr.replacing import replacing
 
 CHANNELS = (256, 512, 1024, 2048)
+ALL_MODELS = ('LRR-4x', 'DeepLabV3+', 'PSPNet', 'FCN', 'UPerNet', 'SegFormer')
+#: Image sizes and numbers of classes of ``--growth``.
+GROWTH = ((256, 21), (512, 19), (512, 21), (512, 150), (1024, 21))
 
 
 def build_head(num_classes: int, device: str) -> LRRHead:
@@ -271,17 +274,23 @@ def compare_memory(args: argparse.Namespace) -> tuple[float, str]:
     return memory['ours'] / memory['textbook'], text
 
 
-def compare_models(args: argparse.Namespace) -> tuple[float, str]:
-    """Whole models at one backbone and image size."""
-    names = ['LRR-4x', 'DeepLabV3+']
-    if args.models:
-        names += ['PSPNet', 'FCN', 'UPerNet', 'SegFormer']
-    image = torch.randn(1, 3, args.size, args.size, device=args.device)
-    models = {name: build_model(name, args.classes).to(args.device) for name in names}
+def models_forward(args: argparse.Namespace, size: int, classes: int
+                   ) -> tuple[dict[str, torch.nn.Module], torch.Tensor, dict[str, float]]:
+    """The models by name, an image, and the seconds that each takes for it."""
+    image = torch.randn(1, 3, size, size, device=args.device)
+    models = {name: build_model(name, classes).to(args.device)
+              for name in (ALL_MODELS if args.models else ALL_MODELS[:2])}
     with torch.no_grad():
-        forward = seconds({
+        taken = seconds({
             name: (lambda model=model: model(image)) for name, model in models.items()
         }, args.runs, args.device)
+    return models, image, taken
+
+
+def compare_models(args: argparse.Namespace) -> tuple[float, str]:
+    """Whole models at one backbone and image size."""
+    models, image, forward = models_forward(args, args.size, args.classes)
+    names = list(models)
     reference = forward['LRR-4x']
     header = ['model', 'M parameters', 'forward, s', '/ LRR-4x']
     columns = [[name, sum(p.numel() for p in models[name].parameters()) / 1e6, forward[name],
@@ -306,6 +315,24 @@ def compare_models(args: argparse.Namespace) -> tuple[float, str]:
     return forward['DeepLabV3+'] / reference, table('Whole models, ResNet-101', header, columns)
 
 
+def growth_tables(args: argparse.Namespace) -> str:
+    """Parts and whole models at other sizes and numbers of classes."""
+    parts, models = [], []
+    for size, classes in GROWTH:
+        image = f'{size}x{size}'
+        ratios = compare_parts(args, size, classes).ratios
+        parts.append((image, classes, *ratios.values()))
+        *_, taken = models_forward(args, size, classes)
+        models.append((image, classes, taken['LRR-4x'],
+                       *(other / taken['LRR-4x'] for other in taken.values())))
+    keys = [key.replace('_', ' ') for key in ratios]
+    return '\n'.join((
+        table('Growth: textbook / ours (the last: head / its convolutions)',
+              ('image', 'classes', *keys), parts),
+        table('Growth: LRR-4x R101 forward in seconds, and models / LRR-4x',
+              ('image', 'classes', 'seconds', *taken), models)))
+
+
 def main() -> None:
     """Measure, print the tables, and write the ratios if asked."""
     parser = argparse.ArgumentParser(
@@ -319,7 +346,7 @@ def main() -> None:
     parser.add_argument('--models', action='store_true',
                         help='more models than DeepLabV3+, with MACs, backward pass and memory')
     parser.add_argument('--growth', action='store_true',
-                        help='the parts at other image sizes and numbers of classes as well')
+                        help='parts and whole models at other sizes and numbers of classes too')
     parser.add_argument('--child', help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -341,12 +368,7 @@ def main() -> None:
     ratios['end_to_end_vs_deeplabv3plus'], text = compare_models(args)
     print(text)
     if args.growth:
-        rows = []
-        for size, classes in ((256, 21), (512, 19), (512, 21), (512, 150), (1024, 21)):
-            grown = compare_parts(args, size, classes)
-            rows.append((f'{size}x{size}', classes, *grown.ratios.values()))
-        print(table('Growth: textbook / ours (the last: head / its convolutions)',
-                    ('image', 'classes', *(key.replace('_', ' ') for key in grown.ratios)), rows))
+        print(growth_tables(args))
     if args.json:
         with replacing(args.json) as path:
             path.write_text(json.dumps(

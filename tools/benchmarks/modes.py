@@ -1,7 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The head eager, compiled, in half precision, channels_last, recomputing: speed and difference.
 
-    python tools/benchmarks/modes.py [--device cuda] [--without-compile]
+    python tools/benchmarks/modes.py [--device cuda] [--ways torch.compile ...]
 
 Each way is timed in turn, forward and a training step (losses of every level and backwards); the
 difference is the finest level's largest one from eager float32, over the scores' maximum.
@@ -20,9 +20,12 @@ from torch import Tensor
 
 from mmseg_lrr.models import LRRHead
 
+WAYS = ('eager', 'channels_last', 'bfloat16 autocast', 'float16 autocast', 'with_cp',
+        'torch.compile')
+
 
 def ways(args: argparse.Namespace) -> dict[str, tuple[LRRHead, Callable, list[Tensor]]]:
-    """By name: the head, what runs its levels, and the maps that it gets."""
+    """By name, eager first: the head, what runs its levels, and the maps that it gets."""
     device = args.device
     head, features = build_head(args.classes, device), build_features(args.size, 1, device)
     last = build_head(args.classes, device).to(memory_format=torch.channels_last)
@@ -40,14 +43,11 @@ def ways(args: argparse.Namespace) -> dict[str, tuple[LRRHead, Callable, list[Te
         'eager': (head, head.forward_levels, features),
         'channels_last': (last, last.forward_levels, last_features),
         'bfloat16 autocast': (head, autocast(torch.bfloat16), features),
+        'float16 autocast': (head, autocast(torch.float16), features),
         'with_cp': (cheap, cheap.forward_levels, features),
+        'torch.compile': (head, torch.compile(head.forward_levels, dynamic=False), features),
     }
-    if torch.device(device).type == 'cuda':  # a CPU's float16 convolution takes minutes
-        found['float16 autocast'] = (head, autocast(torch.float16), features)
-    if args.compile:
-        found['torch.compile'] = (
-            head, torch.compile(head.forward_levels, dynamic=False), features)
-    return found
+    return {name: way for name, way in found.items() if name in ('eager', *args.ways)}
 
 
 def main() -> None:
@@ -59,7 +59,9 @@ def main() -> None:
     parser.add_argument('--classes', type=int, default=21)
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--runs', type=int, default=5)
-    parser.add_argument('--without-compile', dest='compile', action='store_false')
+    parser.add_argument('--ways', nargs='+', choices=WAYS, default=list(WAYS),
+                        help='beside eager (default: all; float16 and bfloat16 take minutes on a '
+                        'CPU that has no such arithmetic)')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     init_default_scope('mmseg')

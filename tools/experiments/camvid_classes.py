@@ -24,6 +24,7 @@ from camvid_run import (
 )
 from camvid_tables import figure, markdown
 from class_iou_metric import ClassIoUMetric
+from half_size import SPLITS
 
 from mmseg_lrr.apis.testing import configure_test, run_test
 from mmseg_lrr.datasets import CamVidDataset
@@ -31,9 +32,11 @@ from mmseg_lrr.datasets import CamVidDataset
 CLASSES = CamVidDataset.METAINFO['classes']
 
 
-def class_ious(row: str, seed: int, experiment: Experiment) -> dict[str, float]:
-    """IoU in percent by class of a row that is trained."""
+def class_ious(row: str, seed: int, experiment: Experiment, split: str = 'val'
+               ) -> dict[str, float]:
+    """IoU in percent by class of a row that is trained, on one of :data:`half_size.SPLITS`."""
     cfg = configure_test(test_config(ROWS[row], experiment, seed))
+    cfg.test_dataloader.dataset.ann_file = f'ImageSets/Segmentation/{split}.txt'
     cfg.test_evaluator.type = ClassIoUMetric.__name__
     metrics = run_test(cfg, final_checkpoint(ROWS[row], experiment, seed)).metrics
     return {name: metrics[f'IoU_{name}'] for name in CLASSES}
@@ -61,12 +64,16 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument('--rows', nargs='+', choices=ROWS, metavar='ROW', default=[
         'fcn8s', 'lrr4x-unmasked', 'lrr4x-masked, at once', 'lrr4x-masked-de, at once'])
+    parser.add_argument('--split', choices=SPLITS, default='val',
+                        help='frames to test on: those of training show how much of a difference '
+                        'is overfitting (default: %(default)s)')
     parser.add_argument('--without', nargs='+', default=[], choices=CLASSES, metavar='CLASS',
                         help='classes to leave out of the second mean')
     args = parser.parse_args()
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     experiment = experiment_from(args)
-    runs = {row: [class_ious(row, seed, experiment) for seed in args.seeds] for row in args.rows}
+    runs = {row: [class_ious(row, seed, experiment, args.split) for seed in args.seeds]
+            for row in args.rows}
     print(class_table(runs, args.without))
 
 

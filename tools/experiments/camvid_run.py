@@ -275,10 +275,10 @@ def crf_settings(experiment: Experiment) -> dict:
     it is not yet.
     """
     trials = experiment.work_dir / f'crf_{experiment.iterations}.json'
-    first = next(iter(ROWS.values()))
-    checkpoint, _ = train_stage(first, experiment, 0)
     with only_one(trials.with_suffix('.lock'), wait=True):
         if not trials.exists():
+            first = next(iter(ROWS.values()))
+            checkpoint, _ = train_stage(first, experiment, 0)
             cfg = test_config(first, experiment, 0)
             cfg.test_dataloader.dataset.ann_file = 'ImageSets/Segmentation/train.txt'
             tune_crf(cfg, checkpoint, num_images=NUM_CRF_IMAGES, grid=CRF_GRID, tta=True,

@@ -41,11 +41,15 @@ def number(name: str, value: Any, minimum: float | None = None, inclusive: bool 
     accepted += '' if maximum is None else f' and <= {maximum:g}'
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f'{name} must be {accepted}, got {value!r}')
+    try:
+        as_float = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        as_float = math.inf
     if minimum is not None and (value < minimum or (value == minimum and not inclusive)):
         raise ValueError(f'{name} must be {accepted}, got {value!r}')
-    if not math.isfinite(value) or (maximum is not None and value > maximum):
+    if not math.isfinite(as_float) or (maximum is not None and value > maximum):
         raise ValueError(f'{name} must be {accepted}, got {value!r}')
-    return float(value)
+    return as_float
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -66,7 +70,7 @@ def one_of(name: str, value: Any, accepted: Collection) -> Any:
 
 def integers(name: str, value: Any, minimum: int | None = None) -> tuple[int, ...]:
     """Return ``value`` as a tuple of ints; raise unless it is a non-empty list or tuple of them."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or not value:
         raise TypeError(f'{name} must be a non-empty list of integers, got {value!r}')
     return tuple(integer(f'{name}[{i}]', item, minimum) for i, item in enumerate(value))
 
@@ -74,7 +78,8 @@ def integers(name: str, value: Any, minimum: int | None = None) -> tuple[int, ..
 def numbers(name: str, value: Any, lengths: Collection[int], minimum: float | None = None,
             inclusive: bool = True) -> tuple[float, ...]:
     """Return ``value`` as a tuple of floats; raise unless it is a list of one of ``lengths``."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) not in lengths:
+    if (not isinstance(value, Sequence) or isinstance(value, str | bytes)
+            or len(value) not in lengths):
         count = ' or '.join(map(str, lengths))
         raise ValueError(f'{name} must be a list of {count} numbers, got {value!r}')
     return tuple(

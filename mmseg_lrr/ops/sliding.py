@@ -46,6 +46,7 @@ def _slide_backward(x: Tensor, window: int, extremum: Callable, wins: Callable,
     The doubling steps are made again, noting at each which of the two views won (``wins(b, a)``:
     the later one, strictly; at a tie the earlier one does), and then undone in reverse.
     """
+    undo = _undo_fused if torch.compiler.is_compiling() else _undo
     steps = []
     for dim in (-1, -2):
         for shift in _shifts(window):
@@ -57,15 +58,28 @@ def _slide_backward(x: Tensor, window: int, extremum: Callable, wins: Callable,
             steps.append((dim, shift, second_won))
             x = extremum(first, second)
     for dim, shift, second_won in reversed(steps):
-        length = grad.shape[dim]
-        shape = list(grad.shape)
-        shape[dim] += shift
-        wider = grad.new_empty(shape)
-        wider.narrow(dim, length, shift).zero_()
-        torch.addcmul(grad, grad, second_won, value=-1, out=wider.narrow(dim, 0, length))
-        wider.narrow(dim, shift, length).addcmul_(grad, second_won)
-        grad = wider
+        grad = undo(grad, dim, shift, second_won)
     return grad
+
+
+def _undo(grad: Tensor, dim: int, shift: int, second_won: Tensor) -> Tensor:
+    """Undo one step: each entry of ``grad`` goes to the one of the two views that won."""
+    length = grad.shape[dim]
+    shape = list(grad.shape)
+    shape[dim] += shift
+    wider = grad.new_empty(shape)
+    wider.narrow(dim, length, shift).zero_()
+    torch.addcmul(grad, grad, second_won, value=-1, out=wider.narrow(dim, 0, length))
+    wider.narrow(dim, shift, length).addcmul_(grad, second_won)
+    return wider
+
+
+def _undo_fused(grad: Tensor, dim: int, shift: int, second_won: Tensor) -> Tensor:
+    """The same without views that are written to, which a compiler does not take."""
+    to_second = grad * second_won
+    across = (0, 0) * (-dim - 1)  # F.pad counts from the last dimension
+    return (F.pad(grad - to_second, (*across, 0, shift))
+            + F.pad(to_second, (*across, shift, 0)))
 
 
 def _range(x: Tensor, window: int) -> Tensor:
@@ -75,6 +89,9 @@ def _range(x: Tensor, window: int) -> Tensor:
 
 
 def _chunks(planes: Tensor) -> Iterator[slice]:
+    if torch.compiler.is_compiling():  # which makes blocks of its own
+        yield slice(None)
+        return
     count = planes.shape[0]
     size = max(count, 1)
     if planes.device.type == 'cpu':
@@ -111,7 +128,7 @@ class _SlidingRange(torch.autograd.Function):
             at_lowest = _slide_backward(
                 _pad(planes[chunk], window, float('inf')), window, torch.minimum, torch.lt,
                 grads[chunk])
-            padded = at_highest.sub_(at_lowest)
+            padded = at_highest - at_lowest  # not in place: with a window of 1 both are grads
             out[chunk] = padded[:, radius:radius + height, radius:radius + width]
         return out.view(x.shape), None
 
@@ -138,7 +155,6 @@ def sliding_range(x: Tensor, window: int) -> Tensor:
         raise ValueError(f'window must be odd and positive, got {window}')
     if x.dim() != 4:
         raise ValueError(f'x must be (N, C, H, W), got shape {tuple(x.shape)}')
-    if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
-        # A compiler fuses the passes by itself, and an exporter follows plain operators only.
+    if torch.onnx.is_in_onnx_export():  # which follows plain operators only
         return _range(x.flatten(0, 1), window).unflatten(0, x.shape[:2])
     return _SlidingRange.apply(x, window)

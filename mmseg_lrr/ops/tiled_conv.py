@@ -1,6 +1,8 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """A convolution computed only where its output matters."""
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -27,7 +29,7 @@ def active_tiles(mask: Tensor, threshold: float, factor: int, tile: int = TILE) 
 
 
 def tiled_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, active: Tensor,
-                 tile: int = TILE) -> Tensor:
+                 tile: int = TILE, convolve: Callable = conv2d) -> Tensor:
     """``conv2d`` of stride 1 that keeps the size, in the active tiles; zero in the others.
 
     Each active tile is gathered with its halo, and all of them are convolved as one batch.
@@ -38,6 +40,7 @@ def tiled_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, active: Tensor,
         bias: (C_out, ) or None.
         active: (N, ceil(h / tile), ceil(w / tile)) bool.
         tile: side of a tile in pixels of ``x``.
+        convolve: how the tiles are convolved; called as ``torch.nn.functional.conv2d`` is.
 
     Returns:
         (N, C_out, h, w).
@@ -48,7 +51,7 @@ def tiled_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, active: Tensor,
     padded = F.pad(x, (halo, columns * tile - width + halo, halo, rows * tile - height + halo))
     windows = padded.unfold(2, tile + 2 * halo, tile).unfold(3, tile + 2 * halo, tile)
     image, row, column = active.nonzero(as_tuple=True)
-    computed = conv2d(windows[image, :, row, column], weight, bias, padding=0)
+    computed = convolve(windows[image, :, row, column], weight, bias, padding=0)
     tiles = computed.new_zeros(batch, rows, columns, weight.shape[0], tile, tile)
     tiles[image, row, column] = computed
     whole = tiles.permute(0, 3, 1, 4, 2, 5).reshape(batch, -1, rows * tile, columns * tile)

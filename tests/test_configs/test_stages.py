@@ -90,7 +90,7 @@ def test_new_scores_of_fcn_contribute_nothing(name: str, tmp_path: Path) -> None
         # Scores before the last, fixed upsampling.
         coarse = first.decode_head(first.extract_feat(image))
         fine = second.decode_head(second.extract_feat(image))
-        step = first.decode_head.finest_stride
+        step = first.decode_head.strides[0]
         maps = first.extract_feat(image)
         total = None
         for level, index in zip(first.decode_head.levels, reversed(first.decode_head.in_index),
@@ -104,7 +104,7 @@ def test_new_scores_of_fcn_contribute_nothing(name: str, tmp_path: Path) -> None
     np.testing.assert_allclose(coarse, resize_bilinear(total, 96, 64), rtol=1e-3, atol=1e-4)
     again = resize_bilinear(upsample2x_zeros(total), 96, 64)
     np.testing.assert_allclose(fine, again, rtol=1e-3, atol=1e-4)
-    assert second.decode_head.finest_stride == step // 2
+    assert second.decode_head.strides[0] == step // 2
 
 
 @pytest.mark.parametrize('name', SECOND)

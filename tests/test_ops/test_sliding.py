@@ -11,7 +11,7 @@ from mmseg_lrr.ops.sliding import sliding_range
 
 from .. import references
 
-WINDOWS = (3, 5, 7, 9, 11, 13, 15, 17)
+WINDOWS = (1, 3, 5, 7, 9, 11, 13, 15, 17)
 # Heights and widths, many of them smaller than the larger windows.
 SIZES = ((1, 1), (1, 7), (9, 1), (2, 3), (5, 16), (8, 9), (17, 17), (20, 33))
 
@@ -174,12 +174,22 @@ def test_keeps_its_input_alone_for_the_gradient() -> None:
     assert [t.data_ptr() for t in saved] == [x.data_ptr()]
 
 
-@pytest.mark.parametrize('asked', ['torch.compiler.is_compiling', 'torch.onnx.is_in_onnx_export'])
-def test_plain_operators_for_compilers_and_exporters(
-        monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+@pytest.mark.parametrize('window', (1, 3, 9))
+def test_compiled_gradient_at_ties_equals_pooling(window: int) -> None:
+    """One program for several sizes, and the gradient where the uncompiled one sends it."""
+    compiled = torch.compile(sliding_range, backend='aot_eager', fullgraph=True)
+    for size in ((19, 23), (24, 17), (4, 30)):
+        x = torch.randint(0, 4, (2, 3, *size)).float()
+        upstream = whole_numbers(*x.shape)
+        assert torch.equal(compiled(x, window), by_pooling(x, window))
+        assert torch.equal(gradient(compiled, x, window, upstream),
+                           gradient(by_pooling, x, window, upstream))
+
+
+def test_plain_operators_for_exporters(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randn(2, 3, 8, 9)
     expected = sliding_range(x, 5)
-    monkeypatch.setattr(asked, lambda: True)
+    monkeypatch.setattr('torch.onnx.is_in_onnx_export', lambda: True)
     out = sliding_range(x.requires_grad_(), 5)
     assert torch.equal(out, expected)
     assert 'SlidingRange' not in type(out.grad_fn).__name__

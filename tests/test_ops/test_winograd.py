@@ -4,6 +4,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_lrr.models.layers import CoefficientConv
 from mmseg_lrr.ops import winograd
@@ -96,3 +97,34 @@ def test_the_layer_takes_it(active: str | None, monkeypatch: pytest.MonkeyPatch)
         expected[:, :, 16:] = 0
     torch.testing.assert_close(found.double(), expected, rtol=0,
                                atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize('active', [False, True])
+def test_the_layer_leaves_it_where_it_is_told_to(active: bool,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args) -> None:
+        raise AssertionError('not wanted')
+
+    monkeypatch.setattr(winograd, '_convolve', refuse)
+    conv = CoefficientConv(32, 40, 5, winograd=False)
+    torch.nn.init.normal_(conv.weight, std=0.05)
+    x = torch.randn(1, 32, 40, 44)
+    tiles = None
+    if active:
+        tiles = torch.zeros(1, 10, 11, dtype=torch.bool)
+        tiles[:, :5] = True
+    expected = F.conv2d(x.double(), conv.weight.double(), padding=2)
+    if active:
+        expected[:, :, 20:] = 0
+    torch.testing.assert_close(conv(x, tiles).double(), expected, rtol=0,
+                               atol=3e-6 * float(expected.abs().max()))
+
+
+def test_tensors_without_values_leave_nothing_behind() -> None:
+    winograd._arrays.cache_clear()
+    x, weight = torch.rand(1, 32, 40, 40), torch.rand(32, 32, 5, 5)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert winograd_conv2d(x, weight, None, 2).shape == (1, 32, 40, 40)
+    expected = F.conv2d(x.double(), weight.double(), padding=2)
+    torch.testing.assert_close(winograd_conv2d(x, weight, None, 2).double(), expected, rtol=0,
+                               atol=2e-5 * float(expected.max()))

@@ -95,6 +95,16 @@ def head_rows(name: str, base: dict) -> list[Row]:
             'loss_decode[1]', '3'),
         Row(name, {**base, 'loss_decode': dict(type='DenseCRF')}, 'loss_decode', 'DenseCRF'),
         Row(name, {**base, 'loss_decode': dict(type='NoSuchLoss')}, 'NoSuchLoss', 'registry'),
+        Row(name, {**base, 'loss_decode': dict(type='SiLogLoss')}, 'loss_decode', 'SiLogLoss'),
+        Row(name, {**base, 'loss_decode': dict(type='BoundaryLoss')}, 'loss_decode',
+            'BoundaryLoss'),
+        Row(name, {**base, 'loss_decode': dict(type='CrossEntropyLoss', loss_name='ce')},
+            'loss_name', "'ce'"),
+        Row(name, {**base, 'loss_decode': dict(type='CrossEntropyLoss', reduction='none')},
+            'reduction', "'none'"),
+        *[Row(name, {**base, 'loss_decode': dict(type='CrossEntropyLoss',
+                                                 class_weight=[1, 1, weight])},
+              'class_weight of CrossEntropyLoss[2]', repr(weight)) for weight in (NAN, 'a', -1)],
         Row(name, {**base, 'loss_decode': dict(type='LevelCrossEntropyLoss',
                                                class_weight=[1., 2.])},
             'class_weight', '(1.0, 2.0)'),
@@ -110,6 +120,12 @@ def segmentor(part: str, **options: Any) -> dict:
     config[part] = {**config[part], **options}
     config.pop('type')
     return config
+
+
+def fcn_segmentor(**options: Any) -> dict:
+    """Options of a segmentor with FCN-8s, with some of the head's replaced."""
+    head = dict(type='FCNSkipHead', in_channels=[16, 32, 64], in_index=[1, 2, 3], num_classes=3)
+    return {**segmentor('backbone'), 'decode_head': {**head, **options}}
 
 
 def rows_of_test_cfg(option: str, *values: Any, **others: Any) -> list[Row]:
@@ -156,6 +172,7 @@ TABLE = [
     *rows('DilationErosionBranch', 'num_classes', 0, 1, '3', 2.5, base=BRANCH),
     *rows('DilationErosionBranch', 'num_bases', 0, '3', 2.5, base=BRANCH),
     *rows('DilationErosionBranch', 'kernel_size', 0, 4, -3, '5', 5.0, base=BRANCH),
+    *rows('DilationErosionBranch', 'winograd', 'no', 1, None, base=BRANCH),
     # ---------------------------------------------------------------- heads
     *head_rows('FCNSkipHead', FCN),
     *rows('FCNSkipHead', 'pool_skips', 'no', 1, None, base=FCN),
@@ -170,6 +187,7 @@ TABLE = [
     *rows('LRRHead', 'upsample_border', 'mirror', None, 0, ['zeros'], base=LRR),
     *rows('LRRHead', 'learned_bases', 'yes', 1, None, base=LRR),
     *rows('LRRHead', 'with_cp', 'x', 1, None, base=LRR),
+    *rows('LRRHead', 'winograd', 'x', 1, None, base=LRR),
     *rows('LRRHead', 'boundary_mask', 3, 'BoundaryMask', {}, base=LRR),
     *[Row('LRRHead', {**LRR, 'boundary_mask': dict(type='BoundaryMask', window=window)},
           'window', shown) for window, shown in (
@@ -177,7 +195,12 @@ TABLE = [
     *rows('LRRHead', 'dilation_erosion', 3, 'x', {}, base=LRR),
     *[Row('LRRHead', {**LRR, 'dilation_erosion': dict(type='DilationErosionBranch', levels=levels)},
           'dilation_erosion levels', repr(levels))
-      for levels in ([], '32x', ['64x'], ['32x', '8x'], ['16x'], ['32x', '32x'])],
+      for levels in ([], '32x', 32, ['64x'], ['32x', '8x'], ['16x'], ['32x', '32x'])],
+    *[Row('LRRHead', {**LRR, 'dilation_erosion': dict(
+        type='DilationErosionBranch', **{option: value})}, f'dilation_erosion must leave {option}',
+          repr(value)) for option, value in (
+              ('in_channels', 4), ('num_classes', 3), ('num_bases', 10), ('kernel_size', 4),
+              ('winograd', False))],
     Row('LRRHead', {**LRR, 'dilation_erosion': dict(
         type='DilationErosionBranch', levels=['32x', '16x'])}, 'radii', '[32]'),
     *rows('LRRHead', 'loss_dilation_erosion', 3, None, {}, base=LRR),
@@ -188,7 +211,7 @@ TABLE = [
     Row('LRRHead', dict(in_channels=LRR['in_channels'], num_classes=2, out_channels=1),
         'out_channels', '1'),
     # ---------------------------------------------------------------- losses
-    *rows('DilationErosionLoss', 'radii', [], 32, '32', None),
+    *rows('DilationErosionLoss', 'radii', [], 32, '32', b'\x20', None),
     *[Row('DilationErosionLoss', dict(radii=[radius]), 'radii', repr(radius))
       for radius in (0, -3, 1.5, '32', True, 10**9)],
     *rows('DilationErosionLoss', 'footprint', 'square', None, ['disk']),
@@ -203,12 +226,12 @@ TABLE = [
     # ---------------------------------------------------------------- CRF
     *rows('DenseCRF', 'preset', 'deeplab_v3', None, 3, ['kraehenbuehl']),
     *rows('DenseCRF', 'iterations', -1, 1.5, '10', True),
-    *rows('DenseCRF', 'pos_weight', -1, '3', NAN, INF, [3]),
+    *rows('DenseCRF', 'pos_weight', -1, '3', NAN, INF, [3], 1e300, 10**400),
     *rows('DenseCRF', 'pos_std', 0, -1, '3', NAN, INF),
-    *rows('DenseCRF', 'bilateral_weight', -1, '3', NAN, INF),
+    *rows('DenseCRF', 'bilateral_weight', -1, '3', NAN, INF, 1e7),
     *rows('DenseCRF', 'bilateral_std_xy', 0, -1, '3', NAN, INF),
     *rows('DenseCRF', 'bilateral_std_rgb', 0, -1, '3', NAN, INF),
-    *rows('DenseCRF', 'threads', 0, -1, 1.5, '2'),
+    *rows('DenseCRF', 'threads', 0, -1, 1.5, '2', 10**6),
     *rows('DenseCRF', 'max_memory', 0, -1, '8', None, INF),
     # ---------------------------------------------------------------- segmentors
     *rows_of_test_cfg('mode', 'nope', None, 3, ['whole']),
@@ -221,7 +244,7 @@ TABLE = [
     *rows_of_test_cfg('last_level', '64x', 16, ['16x'], ''),
     *rows_of_test_cfg('refine_threshold', -.1, 'x', NAN, None),
     Row('LRREncoderDecoder', segmentor('test_cfg', refine_threshold=1),
-        'test_cfg.refine_threshold', '1.0'),
+        'test_cfg.refine_threshold', '1'),
     *rows_of_test_cfg('crf', 3, 'DenseCRF', {}),
     Row('LRREncoderDecoder', segmentor('test_cfg', crf=dict(type='DenseCRF', preset='nope')),
         'preset', 'nope'),
@@ -233,7 +256,22 @@ TABLE = [
     Row('LRREncoderDecoder', {**{k: v for k, v in stock_config().items() if k != 'type'},
                               'test_cfg': dict(level_outputs=True)}, 'test_cfg.level_outputs',
         'FCNHead'),
+    *[Row('LRREncoderDecoder', {**{k: v for k, v in stock_config().items() if k != 'type'},
+                                'test_cfg': {option: value}}, f'test_cfg.{option}', 'FCNHead')
+      for option, value in (('last_level', '16x'), ('refine_threshold', 0.1))],
+    Row('LRREncoderDecoder', {**segmentor('decode_head', boundary_mask=None),
+                              'test_cfg': dict(refine_threshold=0.5)},
+        'test_cfg.refine_threshold', '0.5'),
     # What the head says about the backbone is wrong.
+    Row('LRREncoderDecoder', segmentor('decode_head', in_index=[-9, 1, 2, 3]), 'in_index', '-9'),
+    Row('LRREncoderDecoder', {**segmentor('decode_head'), 'auxiliary_head': {
+        **lrr_config()['decode_head'], 'in_channels': [8, 16, 32, 65]}}, 'in_channels', '65'),
+    Row('LRREncoderDecoder', fcn_segmentor(in_channels=[16, 32, 65]), 'in_channels', '65'),
+    Row('LRREncoderDecoder', fcn_segmentor(in_channels=[8, 16, 32], in_index=[0, 1, 2]), 'strides',
+        '[8, 16, 32]'),
+    Row('LRREncoderDecoder', fcn_segmentor(strides=[16, 32, 64]), 'strides', '[16, 32, 64]'),
+    Row('LRREncoderDecoder', fcn_segmentor(pool_skips=True), 'strides', '[16, 32, 32]'),
+    Row('LRREncoderDecoder', fcn_segmentor(in_index=[1, 2, 4]), 'in_index', '4'),
     Row('LRREncoderDecoder', segmentor('decode_head', in_channels=[8, 16, 32, 65]), 'in_channels',
         '65'),
     Row('LRREncoderDecoder', segmentor('decode_head', in_channels=[64, 32, 16, 8]), 'in_channels',
@@ -445,13 +483,16 @@ def test_bases_that_are_no_numbers_are_refused(tmp_path: Path, fill: float) -> N
     bases[1, 2, 3, 4] = fill
     with pytest.raises(ValueError, match='bases must be finite'):
         head.set_bases(bases)
+    with pytest.raises(ValueError, match='bases must be finite'):
+        head.set_bases(np.where(np.isfinite(bases), bases, 1e300))
     np.save(tmp_path / 'bases.npy', bases)
     with pytest.raises(ValueError, match='bases.npy must be finite'):
         load_class_bases(tmp_path / 'bases.npy', 3, 10)
 
 
-def test_a_head_with_too_few_classes_names_the_label_and_its_file() -> None:
-    head = mmseg.registry.MODELS.build(dict(type='LRRHead', in_channels=[4], num_classes=2))
+@pytest.mark.parametrize('kind', ['LRRHead', 'FCNSkipHead'])
+def test_a_head_with_too_few_classes_names_the_label_and_its_file(kind: str) -> None:
+    head = mmseg.registry.MODELS.build(dict(type=kind, in_channels=[4], num_classes=2))
     sample = SegDataSample(gt_sem_seg=PixelData(data=torch.tensor([[[0, 2], [1, 1]]])),
                            metainfo=dict(seg_map_path='labels/a.png'))
     with pytest.raises(ValueError, match=r'0 \.\. 1 or 255, got \[2\] in labels/a\.png'):

@@ -3,6 +3,10 @@
 
 import argparse
 
+# Before the toolbox: it prepares the stack and registers the package.
+import mmseg_lrr  # noqa: F401
+
+# isort: split
 from mmengine.config import Config, DictAction
 from mmseg.apis import init_model
 

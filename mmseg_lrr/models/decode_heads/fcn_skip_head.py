@@ -15,7 +15,16 @@ from mmseg_lrr.ops import checks
 
 from ..layers import crop
 from ..non_finite import check_losses
-from .map_options import check_loss_configs, check_loss_modules, check_maps, check_strides
+from .map_options import (
+    check_channels,
+    check_index,
+    check_labels,
+    check_loss_configs,
+    check_loss_modules,
+    check_maps,
+    check_strides,
+    check_strides_found,
+)
 
 
 @MODELS.register_module()
@@ -97,8 +106,8 @@ class FCNSkipHead(BaseDecodeHead):
         # The scoring layers take its place; left over, it would be a parameter that no loss
         # reaches.
         del self.conv_seg
+        self.strides = strides
         self.levels = [f'{stride}x' for stride in reversed(strides)]
-        self.finest_stride = strides[0]
         self.pool_skips = checks.boolean('pool_skips', pool_skips)
         self.scores = nn.ModuleDict({
             level: nn.Conv2d(channels, num_classes, 1)
@@ -127,17 +136,29 @@ class FCNSkipHead(BaseDecodeHead):
             (N, C, H, W) at the input's resolution, rounded up to whole cells of the finest map.
         """
         total = None
-        maps = reversed(self._transform_inputs(inputs))
-        for level, feature in zip(self.levels, maps, strict=True):
-            if self.pool_skips and level != self.levels[0]:
-                feature = F.max_pool2d(feature, 2, ceil_mode=True)
+        for level, feature in self._features(inputs).items():
             score = self.scores[level](feature)
             if total is None:
                 total = score
             else:
                 total = crop(self.upsamples[level](total), score.shape[2:]) + score
         return F.interpolate(
-            total, scale_factor=self.finest_stride, mode='bilinear', align_corners=False)
+            total, scale_factor=self.strides[0], mode='bilinear', align_corners=False)
+
+    def _features(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The maps that are scored, by level, coarse to fine."""
+        check_index(self.in_index, len(inputs))
+        maps = reversed(self._transform_inputs(inputs))
+        features = dict(zip(self.levels, maps, strict=True))
+        check_channels(features, {level: score.in_channels for level, score in self.scores.items()})
+        if self.pool_skips:
+            for level in self.levels[1:]:
+                features[level] = F.max_pool2d(features[level], 2, ceil_mode=True)
+        return features
+
+    def check_maps(self, inputs: Sequence[Tensor], side: int) -> None:
+        """As ``LRRHead.check_maps``."""
+        check_strides_found(self._features(inputs), side)
 
     def loss(self, inputs: Sequence[Tensor], batch_data_samples: SampleList,
              train_cfg: ConfigType) -> dict[str, Tensor]:
@@ -147,11 +168,16 @@ class FCNSkipHead(BaseDecodeHead):
             FloatingPointError: as ``LRRHead.loss``.
         """
         losses = super().loss(inputs, batch_data_samples, train_cfg)
-        maps = reversed(self._transform_inputs(inputs))
         features = {f'feature map of level {level}': feature
-                    for level, feature in zip(self.levels, maps, strict=True)}
+                    for level, feature in self._features(inputs).items()}
         check_losses(losses, features, self, batch_data_samples)
         return losses
+
+    def _stack_batch_gt(self, batch_data_samples: SampleList) -> Tensor:
+        """(N, 1, H, W) labels; an error names the image whose labels are not classes."""
+        labels = super()._stack_batch_gt(batch_data_samples)
+        check_labels(labels, self.num_classes, self.ignore_index, batch_data_samples)
+        return labels
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict:
         """The toolbox's losses on scores cut to the labels, never stretched."""

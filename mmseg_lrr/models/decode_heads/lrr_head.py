@@ -3,6 +3,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -22,7 +23,16 @@ from mmseg_lrr.ops.upsample import BORDERS
 
 from ..layers import CoefficientConv, PyramidUpsample, branch_levels, crop
 from ..non_finite import check_losses
-from .map_options import check_loss_configs, check_loss_modules, check_maps, check_strides
+from .map_options import (
+    check_channels,
+    check_index,
+    check_labels,
+    check_loss_configs,
+    check_loss_modules,
+    check_maps,
+    check_strides,
+    check_strides_found,
+)
 
 
 @MODELS.register_module()
@@ -59,6 +69,9 @@ class LRRHead(BaseDecodeHead):
             pixel losses serves; the terms are named ``{loss_name}_{level}``.
         loss_dilation_erosion: config of the DE losses; one radius a DE level.
         ignore_index: label of pixels that do not count.
+        winograd: whether coefficient convolutions in float32 on a CPU may take Winograd's
+            algorithm: about twice as fast, and exact to 2e-5 of a map's maximum where the plain
+            convolution is to 3e-6.
         with_cp: whether a level's activations are computed again in the backward pass instead of
             kept: less memory, more time.
         align_corners: must be False: LRR is defined at half-pixel centres.
@@ -89,6 +102,7 @@ class LRRHead(BaseDecodeHead):
                  loss_dilation_erosion: ConfigType = dict(  # noqa: B006, B008
                      type='DilationErosionLoss', radii=(32, )),
                  ignore_index: int = 255,
+                 winograd: bool = True,
                  with_cp: bool = False,
                  align_corners: bool = False,
                  sampler: ConfigType | None = None,
@@ -127,9 +141,11 @@ class LRRHead(BaseDecodeHead):
         del self.conv_seg
         self.num_bases = num_bases
         self.with_cp = checks.boolean('with_cp', with_cp)
+        conv = dict(kernel_size=checks.odd('kernel_size', kernel_size, 1),
+                    winograd=checks.boolean('winograd', winograd))
         self._init_levels(strides, reconstruction_factor)
-        self._init_pyramid(kernel_size, upsample_border, boundary_mask, learned_bases)
-        self._init_dilation_erosion(dilation_erosion, loss_dilation_erosion, kernel_size)
+        self._init_pyramid(conv, upsample_border, boundary_mask, learned_bases)
+        self._init_dilation_erosion(dilation_erosion, loss_dilation_erosion, conv)
         self.register_buffer('bases_loaded', torch.tensor(False))
         self._bases_reported = False
 
@@ -161,7 +177,8 @@ class LRRHead(BaseDecodeHead):
             level: stride // self.factors[level]
             for level, stride in zip(self.levels, reversed(strides), strict=True)
         }
-        for coarse, fine in zip(self.levels, self.levels[1:], strict=False):
+        self.finer = dict(pairwise(self.levels))
+        for coarse, fine in self.finer.items():
             if self.level_strides[coarse] not in (self.level_strides[fine],
                                                   2 * self.level_strides[fine]):
                 raise ValueError(
@@ -169,11 +186,10 @@ class LRRHead(BaseDecodeHead):
                     f'{fine} must be as fine as {coarse} or twice as fine, got factors '
                     f'{self.factors}')
 
-    def _init_pyramid(self, kernel_size: int, upsample_border: str,
+    def _init_pyramid(self, conv: dict, upsample_border: str,
                       boundary_mask: ConfigType | None, learned_bases: bool) -> None:
-        checks.odd('kernel_size', kernel_size, 1)
         self.coefficients = nn.ModuleDict({
-            level: CoefficientConv(channels, self.num_classes * self.num_bases, kernel_size)
+            level: CoefficientConv(channels, self.num_classes * self.num_bases, **conv)
             for level, channels in self.level_channels.items()
         })
         self.reconstructions = nn.ModuleDict({
@@ -186,7 +202,7 @@ class LRRHead(BaseDecodeHead):
             fine: PyramidUpsample(
                 factor=self.level_strides[coarse] // self.level_strides[fine],
                 border=upsample_border)
-            for coarse, fine in zip(self.levels, self.levels[1:], strict=False)
+            for coarse, fine in self.finer.items()
         })
         self.masks = nn.ModuleDict()
         if boundary_mask is not None:
@@ -201,18 +217,23 @@ class LRRHead(BaseDecodeHead):
                 self.masks[level] = MODELS.build({**mask_cfg, 'window': window})
 
     def _init_dilation_erosion(self, dilation_erosion: ConfigType | None,
-                               loss_dilation_erosion: ConfigType, kernel_size: int) -> None:
+                               loss_dilation_erosion: ConfigType, conv: dict) -> None:
         self.dilation = self.erosion = None
         if dilation_erosion is None:
             return
         cfg = dict(checks.config('dilation_erosion', dilation_erosion))
         checks.config('loss_dilation_erosion', loss_dilation_erosion)
         levels = branch_levels(cfg.pop('levels', None), self.levels)
-        cfg.update(
+        shared = dict(
             in_channels={level: self.level_channels[level] for level in levels},
             num_classes=self.num_classes,
             num_bases=self.num_bases,
-            kernel_size=kernel_size)
+            **conv)
+        for name in shared:
+            if name in cfg:
+                raise ValueError(f'dilation_erosion must leave {name} to the head, whose own the '
+                                 f'branches have; got {cfg[name]!r}')
+        cfg.update(shared)
         self.dilation = MODELS.build(cfg)
         self.erosion = MODELS.build(cfg)
         self.loss_dilation_erosion = MODELS.build(loss_dilation_erosion)
@@ -240,7 +261,11 @@ class LRRHead(BaseDecodeHead):
         Returns:
             ``{'32x': (N, C, h, w), ..., '4x': (N, C, H, W)}``, coarse to fine, each at its own
             resolution (1/8, 1/4, 1/2 and 1/1 of the input at u = 4, rounded up to whole blocks).
+
+        Raises:
+            TypeError, ValueError: if the level is not there or the threshold is not in [0, 1).
         """
+        self._check_options(last_level, refine_threshold)
         return self._pyramid(self._features(inputs), last_level, refine_threshold)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -249,17 +274,11 @@ class LRRHead(BaseDecodeHead):
 
     def _features(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
         """The selected maps by level, coarse to fine; an error where they are not what was said."""
-        if max(self.in_index) >= len(inputs):
-            raise ValueError(f'in_index asks for map {max(self.in_index)}, but the backbone gives '
-                             f'{len(inputs)} maps')
+        check_index(self.in_index, len(inputs))
         maps = reversed(self._transform_inputs(inputs))
         features = dict(zip(self.levels, maps, strict=True))
-        for level, feature in features.items():
-            if feature.shape[1] != self.level_channels[level]:
-                raise ValueError(
-                    f'in_channels says {self.level_channels[level]} channels at level {level}, but '
-                    f'the backbone gives {feature.shape[1]} (map of shape {tuple(feature.shape)})')
-        for coarse, fine in zip(self.levels, self.levels[1:], strict=False):
+        check_channels(features, self.level_channels)
+        for coarse, fine in self.finer.items():
             sizes = features[coarse].shape[2:], features[fine].shape[2:]
             if any(small not in (big // 2, (big + 1) // 2)
                    for small, big in zip(*sizes, strict=True)):
@@ -278,18 +297,24 @@ class LRRHead(BaseDecodeHead):
         Raises:
             ValueError: naming the option and the map.
         """
-        maps = self._features(inputs)
-        found = {level: side // feature.shape[-1] for level, feature in maps.items()}
-        said = {f'{stride}x': stride for stride in self.strides}
-        wrong = [level for level, stride in found.items() if stride != said[level]]
-        if wrong:
-            raise ValueError(f'strides says {list(self.strides)}, but the maps that are read have '
-                             f'{[found[f"{stride}x"] for stride in self.strides]} (fine to coarse)')
+        check_strides_found(self._features(inputs), side)
 
-    def check_extent(self, level: str, scores: Tensor, size: Sequence[int]) -> None:
-        """Refuse scores that are finer than the level's stride in an input of ``size`` says."""
-        stride, factor = self.level_strides[level], self.factors[level]
-        largest = [-(-side // (stride * factor)) * factor for side in size[:2]]
+    def check_extent(self, level: str, scores: Tensor, size: Sequence[int],
+                     stride: int | None = None) -> None:
+        """Refuse scores that are finer than the level's stride in an input of ``size`` says.
+
+        Args:
+            level: whose scores they are.
+            scores: (N, C, h, w).
+            size: of the network's input.
+            stride: of the scores in input pixels; the level's own by default.
+
+        Raises:
+            ValueError: naming the level and both sizes.
+        """
+        block = self.level_strides[level] * self.factors[level]
+        stride = stride or self.level_strides[level]
+        largest = [-(-side // block) * block // stride for side in size[:2]]
         if any(side > limit for side, limit in zip(scores.shape[2:], largest, strict=True)):
             raise ValueError(
                 f'level {level} reads a map finer than its name says: scores of '
@@ -316,8 +341,7 @@ class LRRHead(BaseDecodeHead):
         """up2(coarser) + mask * detail."""
         if coarser is None:
             return self._detail(level, feature)
-        size = tuple(side * self.factors[level] for side in feature.shape[2:])
-        upsampled = self.upsamples[level](coarser, size)
+        upsampled = self._upsample(level, coarser, feature)
         if level not in self.masks:
             return upsampled + self._detail(level, feature)
         mask = self.masks[level](upsampled)
@@ -325,6 +349,11 @@ class LRRHead(BaseDecodeHead):
             active = active_tiles(mask, refine_threshold, self.factors[level])
             return upsampled + mask * self._detail(level, feature, active)
         return upsampled + mask * self._detail(level, feature)
+
+    def _upsample(self, level: str, coarser: Tensor, feature: Tensor) -> Tensor:
+        """up2(coarser), cut to what this level's own feature map is painted to."""
+        size = tuple(side * self.factors[level] for side in feature.shape[2:])
+        return self.upsamples[level](coarser, size)
 
     def _detail(self, level: str, feature: Tensor, active: Tensor | None = None) -> Tensor:
         """What a level's coefficients paint, (N, C, u * h, u * w)."""
@@ -393,14 +422,7 @@ class LRRHead(BaseDecodeHead):
     def _stack_batch_gt(self, batch_data_samples: SampleList) -> Tensor:
         """(N, 1, H, W) labels; an error names the image whose labels are not classes."""
         labels = super()._stack_batch_gt(batch_data_samples)
-        wrong = ((labels < 0) | (labels >= self.num_classes)) & (labels != self.ignore_index)
-        if wrong.any():
-            image = int(wrong.flatten(1).any(dim=1).nonzero()[0])
-            metainfo = batch_data_samples[image].metainfo
-            found = sorted(set(labels[image][wrong[image]].tolist()))
-            raise ValueError(
-                f'labels must be 0 .. {self.num_classes - 1} or {self.ignore_index}, got {found} '
-                f'in {metainfo.get("seg_map_path") or metainfo.get("img_path", "a sample")}')
+        check_labels(labels, self.num_classes, self.ignore_index, batch_data_samples)
         return labels
 
     # ------------------------------------------------------------------ testing
@@ -413,11 +435,12 @@ class LRRHead(BaseDecodeHead):
             inputs: the backbone's feature maps.
             batch_img_metas: as in the toolbox.
             test_cfg: the segmentor's; ``last_level`` and ``refine_threshold`` are those of
-                :meth:`forward_levels`.
+                :meth:`forward_levels`. A level that is the last one gives what
+                :meth:`level_scores` says of it.
         """
-        scores = self.forward_levels(inputs, **self.test_options(test_cfg))
-        *_, last_level = scores
-        return self.predict_by_feat(scores[last_level], batch_img_metas, last_level)
+        outputs = self.level_scores(inputs, all_levels=False, test_cfg=test_cfg)
+        (level, (scores, stride)), = outputs.items()
+        return self.predict_by_feat(scores, batch_img_metas, level, stride)
 
     def test_options(self, test_cfg: ConfigType | None) -> dict:
         """The options of :meth:`forward_levels` that a segmentor's ``test_cfg`` has.
@@ -427,23 +450,31 @@ class LRRHead(BaseDecodeHead):
         """
         test_cfg = test_cfg or {}
         last_level = test_cfg.get('last_level')
-        if last_level is not None:
-            checks.one_of('test_cfg.last_level', last_level, self.levels)
-        threshold = checks.number(
-            'test_cfg.refine_threshold', test_cfg.get('refine_threshold', 0), 0)
-        if threshold >= 1:
-            raise ValueError('test_cfg.refine_threshold must be below 1, the mask\'s maximum, '
-                             f'got {threshold}')
+        threshold = test_cfg.get('refine_threshold', 0)
+        self._check_options(last_level, threshold, 'test_cfg.')
         return dict(last_level=last_level, refine_threshold=threshold)
 
+    def _check_options(self, last_level: str | None, refine_threshold: float,
+                       prefix: str = '') -> None:
+        if last_level is not None:
+            checks.one_of(f'{prefix}last_level', last_level, self.levels)
+        checks.number(f'{prefix}refine_threshold', refine_threshold, 0)
+        if refine_threshold >= 1:
+            raise ValueError(f'{prefix}refine_threshold must be below 1, the mask\'s maximum, '
+                             f'got {refine_threshold!r}')
+        if refine_threshold and not self.masks:
+            raise ValueError(f'{prefix}refine_threshold needs boundary masks, which boundary_mask='
+                             f'None leaves out; got {refine_threshold!r}, expected 0')
+
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict],
-                        level: str | None = None) -> Tensor:
+                        level: str | None = None, stride: int | None = None) -> Tensor:
         """Bring scores to the network's input size: upsample by a whole factor, then crop.
 
         Args:
             seg_logits: (N, C, h, w) scores of a level.
             batch_img_metas: as in the toolbox.
             level: whose scores they are; the finest one's by default.
+            stride: of the scores in input pixels; the level's own by default.
 
         Returns:
             (N, C, H, W) at the size of the network's input; aligned at its top left, never
@@ -455,11 +486,11 @@ class LRRHead(BaseDecodeHead):
         else:
             size = meta.get('pad_shape', meta['img_shape'])
         level = level or self.levels[-1]
-        self.check_extent(level, seg_logits, size)
-        factor = self.level_strides[level]
-        if factor > 1:
+        stride = stride or self.level_strides[level]
+        self.check_extent(level, seg_logits, size, stride)
+        if stride > 1:
             seg_logits = F.interpolate(
-                seg_logits, scale_factor=factor, mode='bilinear', align_corners=False)
+                seg_logits, scale_factor=stride, mode='bilinear', align_corners=False)
         return crop(seg_logits, tuple(size[:2]))
 
     def level_scores(self, inputs: Sequence[Tensor],
@@ -468,31 +499,31 @@ class LRRHead(BaseDecodeHead):
         """Scores by which each level is judged in testing (spec section 1.5).
 
         In a masked network a coarse level's output is its scores upsampled to the next level, the
-        very map that the mask is made of; the finest level's, and every level's of an unmasked
-        network, are its scores.
+        very map that the mask is made of, also where nothing finer is computed; the finest level's,
+        and every level's of an unmasked network, are its scores.
 
         Args:
             inputs: the backbone's feature maps.
-            all_levels: or the finest level alone.
+            all_levels: or the last level alone.
             test_cfg: see :meth:`predict`.
 
         Returns:
             By level, coarse to fine: scores (N, C, h, w) and their stride in input pixels.
         """
-        scores = self.forward_levels(inputs, **self.test_options(test_cfg))
-        outputs = {level: (item, self.level_strides[level]) for level, item in scores.items()}
-        computed = list(scores)
-        if not all_levels:
-            return {computed[-1]: outputs[computed[-1]]}
-        for coarse, fine in zip(computed, computed[1:], strict=False):
+        features = self._features(inputs)
+        scores = self._pyramid(features, **self.test_options(test_cfg))
+        outputs = {}
+        for level in list(scores) if all_levels else list(scores)[-1:]:
+            fine = self.finer.get(level)
             if fine in self.masks:
-                outputs[coarse] = (
-                    self.upsamples[fine](scores[coarse], scores[fine].shape[2:]),
-                    self.level_strides[fine])
+                outputs[level] = (self._upsample(fine, scores[level], features[fine]),
+                                  self.level_strides[fine])
+            else:
+                outputs[level] = scores[level], self.level_strides[level]
         return outputs
 
     def level_masks(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Boundary masks of the masked levels, to look at.
+        """Boundary masks of the masked levels among those of ``scores``, to look at.
 
         Args:
             scores: what :meth:`forward_levels` gives.
@@ -502,7 +533,7 @@ class LRRHead(BaseDecodeHead):
         """
         return {
             fine: self.masks[fine](self.upsamples[fine](scores[coarse], scores[fine].shape[2:]))
-            for coarse, fine in zip(self.levels, self.levels[1:], strict=False)
+            for coarse, fine in pairwise(scores)
             if fine in self.masks
         }
 
@@ -517,13 +548,13 @@ class LRRHead(BaseDecodeHead):
         Raises:
             ValueError: on another shape, or values that are not finite.
         """
-        bases = torch.as_tensor(bases)
+        bases = torch.as_tensor(bases, dtype=torch.float32)
         expected = (self.num_classes, self.num_bases, 32, 32)
         if tuple(bases.shape) != expected:
             raise ValueError(f'bases must have shape {expected} = (num_classes, num_bases, 32, 32),'
                              f' got {tuple(bases.shape)}')
         if not torch.isfinite(bases).all():
-            raise ValueError('bases must be finite numbers, got some that are not')
+            raise ValueError('bases must be finite numbers in float32, got some that are not')
         for reconstruction in self.reconstructions.values():
             reconstruction.set_bases(bases)
         self.bases_loaded.fill_(True)

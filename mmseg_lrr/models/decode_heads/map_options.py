@@ -1,11 +1,12 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Checks of the options that both heads have: which maps they read, and their losses."""
+"""Checks of what both heads have: which maps they read, their losses and their labels."""
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mmseg.utils import ConfigType
-from torch import nn
+from mmseg.utils import ConfigType, SampleList
+from torch import Tensor, nn
 
 from mmseg_lrr.ops import checks
 
@@ -36,6 +37,52 @@ def check_maps(in_channels: Any, in_index: Any) -> tuple[tuple[int, ...], tuple[
     return in_channels, in_index
 
 
+def check_index(in_index: Sequence[int], num_maps: int) -> None:
+    """Refuse indices of maps that a backbone does not give; negative ones count from the last.
+
+    Raises:
+        ValueError: naming the index.
+    """
+    for index in in_index:
+        if not -num_maps <= index < num_maps:
+            raise ValueError(f'in_index asks for map {index}, but the backbone gives {num_maps} '
+                             'maps')
+
+
+def check_channels(features: Mapping[str, Tensor], channels: Mapping[str, int]) -> None:
+    """Refuse maps that have not the channels that a head was built for.
+
+    Args:
+        features: (N, channels, h, w) by level.
+        channels: what ``in_channels`` says, by level.
+
+    Raises:
+        ValueError: naming the level and both numbers.
+    """
+    for level, feature in features.items():
+        if feature.shape[1] != channels[level]:
+            raise ValueError(
+                f'in_channels says {channels[level]} channels at level {level}, but the backbone '
+                f'gives {feature.shape[1]} (map of shape {tuple(feature.shape)})')
+
+
+def check_strides_found(features: Mapping[str, Tensor], side: int) -> None:
+    """Refuse maps of other strides than the names of their levels say.
+
+    Args:
+        features: (N, channels, h, w) by level, coarse to fine, of a square input.
+        side: of that input in pixels, a multiple of all strides.
+
+    Raises:
+        ValueError: naming both lists of strides.
+    """
+    found = {level: side // feature.shape[-1] for level, feature in features.items()}
+    if any(level != f'{stride}x' for level, stride in found.items()):
+        said = [int(level[:-1]) for level in reversed(found)]
+        raise ValueError(f'strides says {said}, but the maps that are read have '
+                         f'{list(reversed(found.values()))} (fine to coarse)')
+
+
 def check_strides(strides: Any, num_maps: int) -> tuple[int, ...]:
     """Strides of the maps, fine to coarse.
 
@@ -64,16 +111,53 @@ def check_loss_configs(loss_decode: ConfigType | Sequence[ConfigType], ignore_in
 
 
 def check_loss_modules(losses: nn.Module | Iterable[nn.Module], num_classes: int) -> None:
-    """Refuse modules that are no losses, and class weights of another number of classes.
+    """Refuse modules that are no losses of class scores, or would not be trained on.
 
     Raises:
-        ValueError: naming the loss.
+        TypeError, ValueError: naming the loss and what is wrong with it.
     """
     for loss in losses if isinstance(losses, nn.ModuleList) else [losses]:
         kind = type(loss).__name__
         if not hasattr(loss, 'loss_name'):
             raise ValueError(f'loss_decode must be a loss with a loss_name, got {kind}')
+        # The toolbox trains on what has "loss" in its name, and only logs the rest.
+        if 'loss' not in loss.loss_name:
+            raise ValueError(f"loss_name of {kind} must contain 'loss', got {loss.loss_name!r}")
+        try:
+            inspect.signature(loss.forward).bind('scores', 'labels', ignore_index=255)
+        except TypeError as error:
+            raise ValueError(
+                f'loss_decode must be a loss that is called with scores, labels and ignore_index, '
+                f'got {kind}: {error}') from error
+        if getattr(loss, 'reduction', 'mean') == 'none':
+            raise ValueError(f"reduction of {kind} must give one number, 'mean' or 'sum', got "
+                             "'none'")
         weights = getattr(loss, 'class_weight', None)
-        if weights is not None and len(weights) != num_classes:
+        if weights is None:
+            continue
+        if len(weights) != num_classes:
             raise ValueError(f'class_weight of {kind} must have one weight for each of the '
                              f'{num_classes} classes, got {len(weights)}: {weights!r}')
+        checks.numbers(f'class_weight of {kind}', list(weights), (num_classes, ), 0)
+
+
+def check_labels(labels: Tensor, num_classes: int, ignore_index: int, samples: SampleList) -> None:
+    """Refuse labels that are no classes, and name the file of the first image that has some.
+
+    Args:
+        labels: (N, 1, H, W).
+        num_classes: labels must be below it.
+        ignore_index: the one other label.
+        samples: the batch's, for their files.
+
+    Raises:
+        ValueError: naming the labels and the file.
+    """
+    wrong = ((labels < 0) | (labels >= num_classes)) & (labels != ignore_index)
+    if wrong.any():
+        image = int(wrong.flatten(1).any(dim=1).nonzero()[0])
+        metainfo = samples[image].metainfo
+        found = sorted(set(labels[image][wrong[image]].tolist()))
+        raise ValueError(
+            f'labels must be 0 .. {num_classes - 1} or {ignore_index}, got {found} '
+            f'in {metainfo.get("seg_map_path") or metainfo.get("img_path", "a sample")}')

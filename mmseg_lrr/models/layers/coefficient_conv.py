@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The convolution from a feature map to coefficients."""
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_lrr.ops import checks
@@ -18,14 +19,17 @@ class CoefficientConv(nn.Conv2d):
         in_channels: C of the map.
         out_channels: classes times basis functions.
         kernel_size: odd.
+        winograd: whether Winograd's algorithm may be taken where it pays.
 
     Raises:
         ValueError: when built, on an even kernel size.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int,
+                 winograd: bool = True) -> None:
         checks.odd('kernel_size', kernel_size, 1)
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        self.convolve = conv2d if checks.boolean('winograd', winograd) else F.conv2d
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
 
@@ -38,5 +42,5 @@ class CoefficientConv(nn.Conv2d):
                 zero, or computed too where most are needed.
         """
         if active is not None and active.float().mean() <= MOST_TILES:
-            return tiled_conv2d(x, self.weight, self.bias, active)
-        return conv2d(x, self.weight, self.bias, self.padding[0])
+            return tiled_conv2d(x, self.weight, self.bias, active, convolve=self.convolve)
+        return self.convolve(x, self.weight, self.bias, padding=self.padding[0])

@@ -27,13 +27,14 @@ class DilationErosionBranch(nn.Module):
         num_classes: number of classes C.
         num_bases: basis functions a class, K.
         kernel_size: of the coefficient convolutions; odd.
+        winograd: as in ``LRRHead``.
 
     Raises:
         TypeError, ValueError: when built, naming the option, the value and what is accepted.
     """
 
     def __init__(self, *, in_channels: Mapping[str, int], num_classes: int, num_bases: int,
-                 kernel_size: int) -> None:
+                 kernel_size: int, winograd: bool = True) -> None:
         super().__init__()
         if not isinstance(in_channels, Mapping) or not in_channels:
             raise TypeError("in_channels must be channels by level, such as {'32x': 2048}, got "
@@ -44,7 +45,7 @@ class DilationErosionBranch(nn.Module):
         checks.integer('num_bases', num_bases, 1)
         checks.odd('kernel_size', kernel_size, 1)
         self.coefficients = nn.ModuleDict({
-            level: CoefficientConv(channels, num_classes * num_bases, kernel_size)
+            level: CoefficientConv(channels, num_classes * num_bases, kernel_size, winograd)
             for level, channels in in_channels.items()
         })
         bias = torch.full((num_classes, ), -1.0)
@@ -90,7 +91,7 @@ def branch_levels(levels: Sequence[str] | None, all_levels: Sequence[str]) -> li
     """
     if levels is None:
         return list(all_levels[:1])
-    if isinstance(levels, str) or not levels:
+    if not isinstance(levels, Sequence) or isinstance(levels, str) or not levels:
         raise ValueError(f'dilation_erosion levels must be a non-empty list of {list(all_levels)}, '
                          f'got {levels!r}')
     wanted = [level for level in all_levels if level in levels]

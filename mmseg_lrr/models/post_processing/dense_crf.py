@@ -43,6 +43,11 @@ PROBABILITY_FLOOR = 1e-5
 _PROBABILITY_RANGE = (-0.5, 1.5)
 
 
+# Far beyond what serves; much more, and float32 or the threads' own memory would not hold it.
+_MAX_WEIGHT = 1e6
+_MAX_THREADS = 1024
+
+
 @contextmanager
 def _torch_threads(threads: int | None) -> Iterator[None]:
     """Let torch use this many CPU threads for a while; None changes nothing."""
@@ -73,13 +78,13 @@ class DenseCRF(nn.Module):
         preset: Name of a published setting: ``'kraehenbuehl'``, ``'deeplab_v1'``,
             ``'deeplab_v2_vgg16'`` or ``'deeplab_v2_resnet101'``.
         iterations: Mean-field iterations, >= 0.
-        pos_weight: Weight of the Gaussian kernel over positions, >= 0; 0 leaves the kernel out.
+        pos_weight: Weight of the Gaussian kernel over positions, 0 to 1e6; 0 leaves the kernel out.
         pos_std: Its standard deviation in pixels of the image, > 0.
         bilateral_weight: Weight of the Gaussian kernel over positions and colours together,
-            >= 0; 0 leaves the kernel out.
+            0 to 1e6; 0 leaves the kernel out.
         bilateral_std_xy: Its standard deviation in pixels of the image, > 0.
         bilateral_std_rgb: Its standard deviation in colour values (0..255), > 0.
-        threads: CPU threads during a call; None for as many as torch uses anyway.
+        threads: CPU threads during a call, 1 to 1024; None for as many as torch uses anyway.
         max_memory: GiB that a call may need beyond its inputs. A call that would need more is
             refused before the inference starts.
     """
@@ -106,8 +111,11 @@ class DenseCRF(nn.Module):
         values.update({name: value for name, value in given.items() if value is not None})
         self.iterations = checks.integer('iterations', values.pop('iterations'), 0)
         for name, value in values.items():
-            setattr(self, name, checks.number(name, value, 0, inclusive=name.endswith('weight')))
-        self.threads = None if threads is None else checks.integer('threads', threads, 1)
+            is_weight = name.endswith('weight')
+            setattr(self, name, checks.number(
+                name, value, 0, inclusive=is_weight, maximum=_MAX_WEIGHT if is_weight else None))
+        self.threads = (
+            None if threads is None else checks.integer('threads', threads, 1, _MAX_THREADS))
         self.max_memory = checks.number('max_memory', max_memory, 0, inclusive=False)
 
     def extra_repr(self) -> str:

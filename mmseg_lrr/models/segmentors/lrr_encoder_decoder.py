@@ -82,17 +82,27 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
                              f'got {type(self.decode_head).__name__}')
         if hasattr(self.decode_head, 'test_options'):
             self.decode_head.test_options(test_cfg)  # refuses what is not there
+        for name in ('last_level', 'refine_threshold'):
+            if name in test_cfg and not hasattr(self.decode_head, 'test_options'):
+                raise ValueError(f'test_cfg.{name} needs a decode head with levels (LRRHead), got '
+                                 f'{test_cfg[name]!r} with {type(self.decode_head).__name__}')
         self._build_crf('test_cfg.crf', test_cfg.get('crf'))
-        if hasattr(self.decode_head, 'check_maps'):
-            self._check_maps()
+        self._check_maps()
 
     def _check_maps(self) -> None:
-        """Let the head look at the backbone's maps of a small black image.
+        """Let this package's heads look at the backbone's maps of a small black image.
 
         A backbone that cannot take one here (it wants a GPU, say) is left to the head's own check,
         at the first batch.
         """
-        side = 2 * max(self.decode_head.strides)
+        heads = [self.decode_head]
+        if self.with_auxiliary_head:
+            auxiliary = self.auxiliary_head
+            heads += auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]
+        heads = [head for head in heads if hasattr(head, 'check_maps')]
+        if not heads:
+            return
+        side = 2 * max(max(head.strides) for head in heads)
         like = next(self.backbone.parameters(), torch.zeros(0))
         image = torch.zeros(1, 3, side, side, device=like.device, dtype=like.dtype)
         try:
@@ -102,7 +112,8 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
             print_log(f'in_channels and strides are checked at the first batch: {error}',
                       logger='current', level=logging.DEBUG)
             return
-        self.decode_head.check_maps(features, side)
+        for head in heads:
+            head.check_maps(features, side)
 
     # ------------------------------------------------------------------ training
 
@@ -135,7 +146,8 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
             return {'final': (softmax(scores), 1)}
         levels = self.decode_head.level_scores(features, all_levels, self.test_cfg)
         *_, last = levels
-        self.decode_head.check_extent(last, levels[last][0], inputs.shape[2:])
+        scores, stride = levels[last]
+        self.decode_head.check_extent(last, scores, inputs.shape[2:], stride)
         return {level: (softmax(scores), stride) for level, (scores, stride) in levels.items()}
 
     def inference_levels(self, inputs: Tensor, all_levels: bool = True) -> dict[str, Tensor]:

@@ -42,7 +42,7 @@ def expected_scores(head: nn.Module, features: list[torch.Tensor]) -> np.ndarray
         if total is not None:
             values += crop(upsample2x_zeros(total), *values.shape[2:])
         total = values
-    height, width = (side * head.finest_stride for side in total.shape[2:])
+    height, width = (side * head.strides[0] for side in total.shape[2:])
     return resize_bilinear(total, height, width)
 
 

@@ -3,6 +3,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
@@ -46,6 +47,45 @@ def test_stopped_prediction_has_the_size_of_the_input():
     meta = [dict(img_shape=(130, 190))]
     for level in ('32x', '16x', '8x', '4x'):
         assert build().predict(features(), meta, dict(last_level=level)).shape == (2, 3, 130, 190)
+
+
+@pytest.mark.parametrize('mask', [dict(type='BoundaryMask'), None])
+@pytest.mark.parametrize('level', ['32x', '16x', '8x', '4x'])
+def test_stopping_at_a_level_gives_that_levels_own_output(level, mask):
+    """What the whole network says at the level, so that its mIoU is the stopped network's."""
+    head = build(boundary_mask=mask)
+    whole = head.level_scores(features())
+    stopped = head.level_scores(features(), test_cfg=dict(last_level=level))
+    assert list(stopped) == head.levels[:head.levels.index(level) + 1]
+    for name, (scores, stride) in stopped.items():
+        assert torch.equal(scores, whole[name][0]) and stride == whole[name][1]
+    (only, (scores, stride)), = head.level_scores(features(), False,
+                                                  dict(last_level=level)).items()
+    assert only == level and torch.equal(scores, whole[level][0])
+    predicted = head.predict(features(), [dict(img_shape=(130, 190))], dict(last_level=level))
+    expected = F.interpolate(scores, scale_factor=stride, mode='bilinear')[:, :, :130, :190]
+    torch.testing.assert_close(predicted, expected)
+
+
+def test_masks_of_the_levels_that_were_computed():
+    head = build()
+    whole = head.level_masks(head.forward_levels(features()))
+    assert list(whole) == ['16x', '8x', '4x']
+    for count, level in enumerate(head.levels):
+        masks = head.level_masks(head.forward_levels(features(), last_level=level))
+        assert list(masks) == head.levels[1:count + 1]
+        for name, mask in masks.items():
+            assert torch.equal(mask, whole[name])
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(last_level='2x'), "last_level must be one of '32x', '16x', '8x', '4x', got '2x'"),
+    (dict(refine_threshold=-1), 'refine_threshold must be a finite number >= 0, got -1'),
+    (dict(refine_threshold=1), 'refine_threshold must be below 1'),
+])
+def test_wrong_options_of_a_call_are_refused(options, message):
+    with pytest.raises(ValueError, match=f'^{message}'):
+        build().forward_levels(features(), **options)
 
 
 def test_gating_changes_scores_by_less_than_the_threshold_times_the_detail():

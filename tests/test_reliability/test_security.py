@@ -10,6 +10,7 @@ import io
 import os
 import pickle
 import struct
+import tarfile
 import threading
 import tracemalloc
 import zipfile
@@ -17,6 +18,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import h5py
@@ -24,6 +26,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.datasets import BaseSegDataset
@@ -101,6 +104,56 @@ def test_a_setting_of_the_environment_does_not_take_it_off(
                         raising=False)
     with pytest.raises(pickle.UnpicklingError, match='refused'):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'hostile.pth'))
+
+
+@pytest.mark.parametrize('forced', [False, True])
+@pytest.mark.parametrize('address', ['s3://bucket/hostile.pth', 'petrel://bucket/hostile.pth',
+                                     'open-mmlab://hostile', 'openmmlab://hostile'])
+def test_other_addresses_are_protected(tmp_path: Path, mark: Path, address: str, forced: bool,
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    if forced:
+        monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    torch.save(HOSTILE['a command'](mark), tmp_path / 'hostile.pth')
+    (tmp_path / 'open_mmlab.json').write_text('{"hostile": "hostile.pth"}')
+    monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
+    # In the place of a store's client.
+    stored = SimpleNamespace(get=lambda _: (tmp_path / 'hostile.pth').read_bytes())
+    monkeypatch.setattr(mmengine_checkpoint, 'get_file_backend', lambda *_, **__: stored)
+    with pytest.raises(pickle.UnpicklingError, match='refused: .* could run commands') as raised:
+        CheckpointLoader.load_checkpoint(address, map_location='cpu')
+    assert 'weights_only' not in str(raised.value)
+
+
+def damaged(path: Path, kind: str) -> None:
+    if kind == 'TorchScript':
+        torch.jit.script(torch.nn.Linear(1, 1)).save(str(path))
+        return
+    torch.save({'weight': torch.zeros(1000)}, path,
+               _use_new_zipfile_serialization='old' not in kind)
+    content = path.read_bytes()
+    path.write_bytes({'empty': b'', 'half': content[:len(content) // 2],
+                      'old, half': content[:len(content) // 2], 'four bytes': content[:4],
+                      'tail': content[len(content) // 2:], 'tar': tar_of_pickles()}[kind])
+
+
+def tar_of_pickles() -> bytes:
+    """As torch 0.1 wrote them."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode='w') as tar:
+        for name in ('sys_info', 'pickle', 'storages', 'tensors'):
+            info = tarfile.TarInfo(name)
+            info.size = len(pickle.dumps({}))
+            tar.addfile(info, io.BytesIO(pickle.dumps({})))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize('kind', ['empty', 'half', 'old, half', 'four bytes', 'tail', 'tar',
+                                  'TorchScript'])
+def test_damaged_checkpoint_is_named(tmp_path: Path, kind: str) -> None:
+    damaged(tmp_path / 'damaged.pth', kind)
+    with pytest.raises(pickle.UnpicklingError, match=r'damaged\.pth ') as raised:
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'damaged.pth'))
+    assert 'weights_only' not in str(raised.value)
 
 
 def checkpoint() -> dict:
@@ -240,6 +293,34 @@ def test_hostile_arrays_and_weights_are_refused(tmp_path: Path, mark: Path, kind
         path.write_bytes(pickle.dumps(HOSTILE[kind](mark)))
         with pytest.raises(ValueError, match=r'class_weight must be .*\.npy or \.json'):
             LevelCrossEntropyLoss(class_weight=str(path))
+
+
+def npy_of_header(shape: str) -> bytes:
+    """A ``.npy`` file of one byte with a header of its own."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}"
+    return b'\x93NUMPY\x01\0' + struct.pack('<H', len(header)) + header.encode() + b'0'
+
+
+DAMAGED = {
+    'empty.npy': b'', 'text.npy': b'these are no numbers', 'cut.npy': npy_of_header('(3, )'),
+    'huge.npy': npy_of_header('(1000000, 1000000)'),
+    'beyond.npy': npy_of_header(f'({2**70}, )'),
+    'archive.npy': b'PK\x03\x04' + bytes(100),
+}
+
+
+@pytest.mark.parametrize('name', [*DAMAGED, 'empty.json', 'deep.json', 'bytes.json'])
+def test_damaged_arrays_and_weights_are_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes({**DAMAGED, 'empty.json': b'', 'deep.json': b'[' * 100_000,
+                      'bytes.json': b'[\xff]'}[name])
+    kind = 'an array in a .npy file' if path.suffix == '.npy' else 'a list in a .json file'
+    with pytest.raises(ValueError, match=f'class_weight .*{name} must be {kind}') as raised:
+        LevelCrossEntropyLoss(class_weight=str(path))
+    assert 'allow_pickle' not in str(raised.value)
+    if path.suffix == '.npy':
+        with pytest.raises(ValueError, match=f'bases_file .*{name} must be {kind}'):
+            load_class_bases(path, 3, 10)
 
 
 def mat7(path: Path, value: np.ndarray, name: str = 'net') -> Path:

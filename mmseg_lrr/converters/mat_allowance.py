@@ -55,7 +55,7 @@ class Allowance:
             MatFileError: If that is more than a file may hold, or than a text may.
         """
         if length > MAX_TEXT:
-            raise MatFileError(f'{what} is a text of more than {MAX_TEXT} characters')
+            raise MatFileError(f'{what} has more than {MAX_TEXT} characters')
         self.take(what, 2 * length, rows)
 
 

@@ -59,6 +59,8 @@ class Hdf5Reader:
             return Unread('sparse array')
         if isinstance(node, h5py.Group):
             return self._struct(node, depth) if kind == 'struct' else Unread(f'object {kind}')
+        if not isinstance(node, h5py.Dataset):
+            raise MatFileError(f'{node.name} is neither a group nor a data set')
         if node.attrs.get('MATLAB_empty', 0):
             return self._empty(node, kind)
         if kind == 'cell':

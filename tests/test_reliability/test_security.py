@@ -377,8 +377,8 @@ def test_matlab_file_of_an_absurd_shape_is_refused(tmp_path: Path, kind: str) ->
 
 FIELD_X = element(5, struct.pack('<i', 2)) + element(1, b'x\0')
 ABSURD_INSIDE = {
-    'text': (matrix(4, (20_000_000, 1), b'', element(4, b'')), 'text of more than 1048576'),
-    'one text': (matrix(4, (1, 2**30), b'', element(4, b'')), 'text of more than 1048576'),
+    'text': (matrix(4, (20_000_000, 1), b'', element(4, b'')), 'more than 1048576 characters'),
+    'one text': (matrix(4, (1, 2**30), b'', element(4, b'')), 'more than 1048576 characters'),
     'rows': (matrix(4, (2**18, 1), b'', element(4, b'')), 'more than 131072 values'),
     'cells': (matrix(1, (2**30, 1), b'', b''), 'more than 131072 values'),
     'structs': (matrix(2, (2**30, 1), b'', FIELD_X), 'more than 131072 values'),
@@ -515,7 +515,7 @@ def test_version_73_file_reads_no_other_file(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(('kind', 'shape', 'dtype', 'message'), [
-    ('char', (1, 2**25), 'u2', 'a text of more than 1048576 characters'),
+    ('char', (1, 2**25), 'u2', 'has more than 1048576 characters'),
     ('char', (2**18, 1), 'f4', 'holds float32, no characters'),
     ('char', (1, 2**18), 'u2', 'more than 131072 values'),
     ('uint8', (2**28, ), 'u1', 'unpacks from 0 bytes to 268435456'),
@@ -529,6 +529,15 @@ def test_version_73_file_of_what_no_network_has_is_refused(
         data = file.create_dataset('net', shape, dtype, chunks=True)
         data.attrs['MATLAB_class'] = np.bytes_(kind)
     with pytest.raises(MatFileError, match=rf'net\.mat: /net.*{message}'):
+        read_mat(path, ['net'])
+
+
+def test_version_73_file_of_a_type_in_the_place_of_data_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'net.mat'
+    with h5py.File(path, 'w') as file:
+        file['net'] = np.dtype('f8')
+        file['net'].attrs['MATLAB_class'] = np.bytes_('double')
+    with pytest.raises(MatFileError, match=r'net\.mat: /net is neither a group nor a data set'):
         read_mat(path, ['net'])
 
 

@@ -253,13 +253,17 @@ def allow_checkpoints() -> None:
         torch.serialization.add_safe_globals(checkpoint_globals())
 
 
+class _RefusedArchive(pickle.UnpicklingError):
+    """An archive that would fill the memory."""
+
+
 def _check_archive(path: Path) -> None:
     """Refuse an archive whose content is larger than itself: torch does not compress."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > path.stat().st_size:
-            raise pickle.UnpicklingError(
+            raise _RefusedArchive(
                 f'refused: {path} unpacks to {unpacked} bytes, more than its own '
                 f'{path.stat().st_size}; torch.save writes no such file'
             )
@@ -302,28 +306,51 @@ def load_protected(file: Any, map_location: Any = None) -> Any:
         map_location: As for ``torch.load``.
 
     Raises:
+        FileNotFoundError: There is no such file.
         pickle.UnpicklingError: The file holds something that is neither weights nor what
-            mmengine keeps beside them, or unpacks to more than its own size.
+            mmengine keeps beside them, unpacks to more than its own size, or is damaged.
     """
     import torch
 
-    name = file
-    if isinstance(file, str | os.PathLike):
-        name = Path(file)
-        _check_archive(name)
+    name = Path(file) if isinstance(file, str | os.PathLike) else 'the checkpoint'
     try:
+        if isinstance(name, Path):
+            _check_archive(name)
         if _release(torch.__version__) >= (2, 6):
             return torch.load(file, map_location=map_location, weights_only=True)
         # Earlier releases cannot be told what mmengine's checkpoints hold.
         return torch.load(file, map_location=map_location, weights_only=False,
                           pickle_module=_listed_pickle)
+    except (FileNotFoundError, _RefusedArchive):
+        raise
     except pickle.UnpicklingError as error:
-        # Most of torch's text says how to take the protection off.
-        lines = str(error).splitlines()
-        reason = next((line for line in lines if line and 'weights_only' not in line), 'no reason')
         raise pickle.UnpicklingError(
-            f'refused: {name} holds more than weights, and loading it could run commands: {reason}'
+            f'refused: {name} holds more than weights, and loading it could run commands: '
+            f'{_reason(error)}'
         ) from error
+    # There is nothing that torch does not raise on bytes that are no checkpoint.
+    except Exception as error:
+        raise pickle.UnpicklingError(
+            f'{name} cannot be loaded as a checkpoint: {type(error).__name__}: {_reason(error)}'
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error that does not say how to take the protection off."""
+    lines = [line for line in str(error).splitlines() if line and 'weights_only' not in line]
+    return lines[0] if lines else 'it is empty, or another kind of file (TorchScript, tar)'
+
+
+def _torch_attribute(name: str) -> Any:
+    """Look up a name of :data:`_protected_torch` that is not its own (PEP 562)."""
+    import torch
+
+    return getattr(torch, name)
+
+
+#: torch as mmengine's checkpoint module sees it: whatever the environment says, ``load`` protects.
+_protected_torch = ModuleType('mmseg_lrr.compat.protected_torch')
+_protected_torch.__dict__.update(load=load_protected, __getattr__=_torch_attribute)
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
@@ -357,7 +384,7 @@ def load_url(url: str, model_dir: str | None = None, map_location: Any = None,
 
 
 def keep_protection() -> None:
-    """Have mmengine load every checkpoint, from a file or an address, by :func:`load_protected`.
+    """Have mmengine load every checkpoint, whatever its address, by :func:`load_protected`.
 
     By itself mmengine 0.10 loads downloaded checkpoints without protection (as
     ``torch.hub.load_state_dict_from_url`` does by default), and with a torch before 2.6 all of
@@ -366,6 +393,8 @@ def keep_protection() -> None:
     """
     from mmengine.runner import checkpoint
 
+    # What the loaders of all other addresses call.
+    checkpoint.torch = _protected_torch
     checkpoint.load_url = load_url
     checkpoint.CheckpointLoader.register_scheme('', load_from_local, force=True)
     if hasattr(checkpoint, '_safe_torch_load'):

@@ -12,6 +12,7 @@ from mmseg.apis import init_model
 from mmseg_lrr.datasets.class_bases import dataset_class_names
 from mmseg_lrr.datasets.unread_dataset import unread_dataset
 from mmseg_lrr.ops import checks
+from mmseg_lrr.ops.array_file import load_npy
 
 from .checkpoint_check import check_checkpoint
 from .examples import picture_config
@@ -70,10 +71,7 @@ def read_bases(cfg: Config, *, checkpoint: str | Path | None = None,
         title = f'{kind} of level {level}, {Path(checkpoint).name}'
         num_classes = head.num_classes
     else:
-        try:
-            bases = np.load(file, allow_pickle=False)
-        except (EOFError, ValueError) as error:
-            raise ValueError(f'{file} must be an array in a .npy file: {error}') from error
+        bases = load_npy('bases', file)
         num_classes = cfg.model.decode_head.num_classes
         if bases.ndim != 4 or len(bases) != num_classes:
             raise ValueError(f'{file} must hold (num_classes, K, H, W) with num_classes = '

@@ -189,7 +189,10 @@ def _simplenn_values(layers: list) -> dict[str, tuple[str, Any]]:
     values: dict[str, tuple[str, Any]] = {}
     for index, layer in enumerate(layers, start=1):
         layer = fields(layer, f'layers{{{index}}}')
-        if layer.get('type') != 'conv':
+        kind = layer.get('type')
+        if not isinstance(kind, str):
+            raise MatFileError(f'layers{{{index}}} must have a type, got {describe(kind)}')
+        if kind != 'conv':
             continue
         name = layer.get('name')
         if not isinstance(name, str):

@@ -118,7 +118,7 @@ def _load(path: str | os.PathLike) -> dict[str, Any]:
     try:
         # A checkpoint is somebody's file, and nothing in it is executed.
         checkpoint = load_protected(path, map_location='cpu')
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except pickle.UnpicklingError as error:
         raise ValueError(
             f'{path} cannot be read as a checkpoint ({type(error).__name__}: {error})'
         ) from error

@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from rich.progress import MofNCompleteColumn, Progress, TaskID, track
 
 from mmseg_lrr.datasets.label_maps import LabelMaps
+from mmseg_lrr.ops.array_file import load_npy
 from mmseg_lrr.ops.bases import (
     MIN_CLASS_FRACTION,
     PATCH_SIZE,
@@ -153,7 +154,7 @@ def load_class_bases(path: str | Path, num_classes: int, num_bases: int) -> np.n
     Raises:
         ValueError: If the file holds something else.
     """
-    bases = np.load(path, allow_pickle=False)
+    bases = load_npy('bases_file', path)
     expected = f'({num_classes}, {num_bases} or more, {PATCH_SIZE}, {PATCH_SIZE})'
     if (
         bases.ndim != 4
@@ -162,6 +163,12 @@ def load_class_bases(path: str | Path, num_classes: int, num_bases: int) -> np.n
         or bases.shape[2:] != (PATCH_SIZE, PATCH_SIZE)
     ):
         raise ValueError(f'class bases in {path} have shape {bases.shape}, expected {expected}')
-    if not np.issubdtype(bases.dtype, np.floating) or not np.isfinite(bases).all():
-        raise ValueError(f'class bases in {path} must be finite floating-point numbers')
-    return bases[:, :num_bases].astype(np.float32)
+    if np.issubdtype(bases.dtype, np.floating):
+        # A double can be too large for single precision.
+        with np.errstate(over='ignore'):
+            single = bases.astype(np.float32)
+        if np.isfinite(single).all():
+            return single[:, :num_bases]
+    raise ValueError(
+        f'class bases in {path} must be finite floating-point numbers of single precision'
+    )

@@ -37,6 +37,23 @@ def test_what_the_toolbox_accepts(tmp_path: Path) -> None:
         check_checkpoint(model, tmp_path / 'weights.pth')
 
 
+@pytest.mark.parametrize('saved, message', [
+    ([1, 2], 'must hold weights by their names, got a list'),
+    (3, 'got a int'),
+    (None, 'got a NoneType'),
+    (torch.zeros(3), 'got a Tensor'),
+    (dict(state_dict='x'), 'got a str'),
+    (dict(state_dict={1: torch.zeros(1)}), 'has weights named 1, which is no text'),
+    (dict(weight=3, bias=torch.zeros(1)), r'weight is a int, expected \(1, 1, 1, 1\)'),
+    (dict(weight=torch.zeros(1, 1, 1, 1, device='meta'), bias=torch.zeros(1)),
+     r'weight is \(1, 1, 1, 1\) without data, expected \(1, 1, 1, 1\)'),
+])
+def test_what_holds_no_weights_is_refused(tmp_path: Path, saved: object, message: str) -> None:
+    torch.save(saved, tmp_path / 'weights.pth')
+    with pytest.raises(ValueError, match=rf'checkpoint .*weights\.pth .*{message}'):
+        check_checkpoint(torch.nn.Conv2d(1, 1, 1), tmp_path / 'weights.pth')
+
+
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     model = build(lrr_config())
     saved = copy.deepcopy(model.state_dict())

@@ -59,7 +59,8 @@ def test_wrong_levels_classes_and_files_are_refused(project: Path, tmp_path: Pat
     np.save(tmp_path / 'bases.npy', np.zeros((3, 4, 32, 32)))
     (tmp_path / 'empty.npy').touch()
     (tmp_path / 'text.npy').write_text('bases')
-    for name in ('empty.npy', 'text.npy'):
+    np.savez(tmp_path / 'archive.npz', np.zeros((3, 4, 32, 32)))
+    for name in ('empty.npy', 'text.npy', 'archive.npz'):
         with pytest.raises(ValueError, match=rf'{name} must be an array in a \.npy file: '):
             read_bases(cfg, file=tmp_path / name)
     with pytest.raises(ValueError, match="class must be one of 'a', 'b', 'c', got 'x'"):

@@ -330,6 +330,9 @@ def test_imagenet_network_that_is_none(convert_net, params):
     conv1_2['weights'] = np.ones((1, 2))
     with pytest.raises(MatFileError, match=r'conv1_2\.weights must be a cell of two'):
         convert_net(variables, variables=True)
+    conv1_2['type'] = np.ones((1, 2))
+    with pytest.raises(MatFileError, match=r'layers\{3\} must have a type, got double \(1, 2\)'):
+        convert_net(variables, variables=True)
 
 
 def test_imagenet_network_without_its_colour(convert_net, params):

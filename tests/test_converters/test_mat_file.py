@@ -1,4 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -6,8 +8,10 @@ import numpy as np
 import pytest
 import scipy.io
 from scipy.io import matlab
+from scipy.sparse import issparse
 from test_converters.released_layout import Cell, Struct, write_v7, write_v73
 
+from mmseg_lrr.converters import mat_file
 from mmseg_lrr.converters.mat_file import read_mat, write_mat
 from mmseg_lrr.converters.mat_values import MatFileError, StructArray, Unread
 
@@ -115,6 +119,7 @@ def test_missing_h5py_is_named(tmp_path, monkeypatch):
         ('testfunc_7.4_GLNX86.mat', 'testfunc', 'function handle'),
         ('testobject_7.4_GLNX86.mat', 'testobject', 'object of class inline'),
         ('testsparse_7.4_GLNX86.mat', 'testsparse', 'sparse array'),
+        ('testcomplex_7.4_GLNX86.mat', 'testcomplex', 'complex array'),
     ],
 )
 def test_what_is_not_data_is_not_read(name, variable, kind):
@@ -162,6 +167,60 @@ def test_version_73_links_loops_and_dangling_references_are_refused(tmp_path):
             read_mat(path, [name])
 
 
+def assert_same(value, reference):
+    """Compares a value with what SciPy makes of it."""
+    if isinstance(value, Unread):
+        known = (matlab.MatlabFunction, matlab.MatlabObject)
+        # With mat_dtype SciPy leaves imaginary parts out.
+        complex_or_sparse = value.kind == 'complex array' or issparse(reference)
+        assert complex_or_sparse or isinstance(reference, known)
+    elif isinstance(value, StructArray):
+        flat = reference.ravel(order='F')
+        assert len(value) == len(flat)
+        for element, other in zip(value, flat, strict=True):
+            # SciPy gives structs without fields as None.
+            names = () if other is None else other.dtype.names
+            assert len(element) == len(names)
+            for ours, theirs in zip(element.values(), names, strict=True):
+                assert_same(ours, other[theirs])
+    elif isinstance(value, list) and reference.dtype.hasobject:
+        for element, other in zip(value, reference.ravel(order='F'), strict=True):
+            assert_same(element, other)
+    elif isinstance(value, np.ndarray):
+        assert value.dtype == reference.dtype.newbyteorder('=')
+        np.testing.assert_array_equal(value, reference)
+    else:
+        rows = reference.ravel().tolist() or ['']
+        assert value == (rows[0] if len(rows) == 1 else rows)
+
+
+# Those of version 4 have no structs and no cells.
+@pytest.mark.parametrize('path', [path for path in sorted(MATLAB_FILES.glob('*.mat')) if not
+                                  re.search(r'_4|mat4|_m4|hdf5|corrupted|malformed|/bad_|nasty',
+                                            path.as_posix())], ids=lambda path: path.name)
+@pytest.mark.filterwarnings('ignore::numpy.exceptions.ComplexWarning')
+def test_files_of_matlab_are_what_scipy_makes_of_them(path):
+    reference = scipy.io.loadmat(path, mat_dtype=True)
+    names = [name for name in reference if not name.startswith('__')]
+    found = read_mat(path, names)
+    assert set(found) == set(names)
+    for name in names:
+        assert_same(found[name], reference[name])
+
+
+def test_blanks_that_matlab_left_out():
+    """A text of one character and no bytes."""
+    summary = read_mat(matlab_file('nasty_duplicate_fieldnames.mat'), ['Summary'])['Summary']
+    assert isinstance(summary, StructArray)
+
+
+@pytest.mark.parametrize('name', ['corrupted_zlib_checksum', 'corrupted_zlib_data', 'malformed1',
+                                  'debigged_m4', 'test_mat4_le_floats'])
+def test_damaged_files_of_scipy_are_refused(name):
+    with pytest.raises(MatFileError, match=f'{name}.*(cannot be read|datagrid)'):
+        read_mat(matlab_file(f'{name}.mat'), ['data', 'x'])
+
+
 def test_files_of_matlab_itself():
     """Whole doubles, which MATLAB stores as bytes; structs; version 7.3; big-endian floats."""
     matrix = read_mat(matlab_file('testmatrix_7.4_GLNX86.mat'), ['testmatrix'])['testmatrix']
@@ -185,3 +244,10 @@ def test_writing_replaces_whole_or_not_at_all(tmp_path):
         write_mat(path, {'net': {'name': 'second', 'function': None}})
     assert scipy.io.loadmat(path)['net']['name'][0, 0][0] == 'first'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writers_temporary_file_has_a_name_that_is_tidied_up(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(mat_file, 'savemat', lambda file, *_, **__: written.append(file.name))
+    write_mat(tmp_path / 'net.mat', {})
+    assert written == [str(tmp_path / f'.net.mat.{os.getpid()}.part')]

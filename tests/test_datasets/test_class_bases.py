@@ -118,6 +118,12 @@ def test_refuses_a_file_with_nan(tmp_path):
         load_class_bases(tmp_path / 'bases.npy', 3, 10)
 
 
+def test_refuses_a_file_of_what_single_precision_cannot_hold(tmp_path):
+    np.save(tmp_path / 'bases.npy', np.full((3, 10, 32, 32), 1e300))
+    with pytest.raises(ValueError, match=r'bases\.npy must be finite .* of single precision'):
+        load_class_bases(tmp_path / 'bases.npy', 3, 10)
+
+
 def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / 'bases.npy'
     save_class_bases(path, np.ones((1, 1, 32, 32), np.float32))

@@ -108,6 +108,12 @@ def head_rows(name: str, base: dict) -> list[Row]:
         Row(name, {**base, 'loss_decode': dict(type='LevelCrossEntropyLoss',
                                                class_weight=[1., 2.])},
             'class_weight', '(1.0, 2.0)'),
+        *[Row(name, {**base, 'loss_decode': losses}, 'class_weight of CrossEntropyLoss',
+              f"a .npy or .json file, got 'w{suffix}'")
+          for suffix in ('.pkl', '.yaml', '')
+          for losses in (dict(type='CrossEntropyLoss', class_weight=f'w{suffix}'),
+                         [dict(type='CrossEntropyLoss', class_weight=[1.] * 3),
+                          dict(type='CrossEntropyLoss', class_weight=f'w{suffix}')])],
         *rows(name, 'init_cfg', 3, 'x', [], base=base),
         *rows(name, 'sampler', 3, base=base),
         Row(name, {**base, 'no_such_option': 1}, 'no_such_option', 'unexpected'),

@@ -92,7 +92,7 @@ def draw_instances(
     for label, segmentation, annotation in instances:
         try:
             covered = _covered(segmentation, size)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f'annotation {annotation}: {error}') from error
         labels[covered & (labels != 0) & (labels != label)] = IGNORED
         labels[covered & (labels == 0)] = label
@@ -122,8 +122,12 @@ def _covered(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         for polygon in segmentation:
             if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
                 raise ValueError('a polygon must be a list of at least three x, y pairs')
-            if not np.isfinite(np.array(polygon, dtype=float)).all():
+            points = np.array(polygon, dtype=float).reshape(-1, 2)
+            if not np.isfinite(points).all():
                 raise ValueError('a polygon has coordinates that are not finite')
+            # The library draws what lies outside too, and fills the memory with it or crashes.
+            if (points < (-width, -height)).any() or (points > (2 * width, 2 * height)).any():
+                raise ValueError(f'a polygon leaves the image of {size} by more than its size')
         runs = mask.merge(mask.frPyObjects(segmentation, height, width))
     else:
         raise ValueError(

@@ -105,6 +105,12 @@ def check_loss_configs(loss_decode: ConfigType | Sequence[ConfigType], ignore_in
         TypeError, ValueError: if one of them is of another kind.
     """
     checks.configs('loss_decode', loss_decode)
+    for loss in [loss_decode] if isinstance(loss_decode, Mapping) else loss_decode:
+        weights = loss.get('class_weight')
+        # The toolbox's losses read pickles and YAML too, which can run commands.
+        if isinstance(weights, str) and not weights.endswith(('.npy', '.json')):
+            raise ValueError(f'class_weight of {loss["type"]} must be a list, or a .npy or .json '
+                             f'file, got {weights!r}')
     checks.integer('ignore_index', ignore_index)
     if init_cfg is not None:
         checks.configs('init_cfg', init_cfg)

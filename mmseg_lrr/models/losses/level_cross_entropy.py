@@ -4,6 +4,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch.nn as nn
@@ -12,6 +13,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_lrr.ops import checks
+from mmseg_lrr.ops.array_file import load_npy
 from mmseg_lrr.ops.precision import full_precision
 
 
@@ -88,10 +90,18 @@ def _class_weights(given: Sequence[float] | str | None) -> tuple[float, ...] | N
             raise ValueError(f'class_weight must be a list, or a .npy or .json file, got {given!r}')
         if not path.is_file():
             raise FileNotFoundError(f'the file of class_weight is not there: {path}')
-        values = (np.load(path, allow_pickle=False).tolist() if path.suffix == '.npy'
-                  else json.loads(path.read_text()))
+        values = (load_npy('class_weight', path).tolist() if path.suffix == '.npy'
+                  else _load_json(path))
     elif isinstance(given, np.ndarray):
         values = given.tolist()
     if not isinstance(values, list | tuple) or not values:
         raise TypeError(f'class_weight must be a non-empty list of numbers, got {given!r}')
     return checks.numbers('class_weight', values, (len(values), ), 0)
+
+
+def _load_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    # The last of lists in lists without end.
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'class_weight {path} must be a list in a .json file: {error}') from error

@@ -186,6 +186,10 @@ def test_resumes(coco: Coco, workers: int) -> None:
 @pytest.mark.parametrize('segmentation, said', [
     ([[1, 1, 5, 5]], 'three x, y pairs'),
     ([[1, 1, 5, 5, 9, float('nan')]], 'finite'),
+    ([[1, 1, 5, 5, 9, 10**400]], 'too large'),
+    ([[0, 0, 1e7, 0, 1e7, 1e7, 0, 1e7]], 'a polygon leaves the image of (30, 30)'),
+    ([[0, 0, 1e9, 0, 1e9, 1e9, 0, 1e9]], 'a polygon leaves the image of (30, 30)'),
+    ([box(0, 0, 9, 9)[0], [0, 0, 9, 0, 9, -31]], 'a polygon leaves the image of (30, 30)'),
     ([], 'polygons or run lengths'),
     (None, 'polygons or run lengths'),
     (dict(size=[8, 8], counts=[64]), 'size'),

@@ -29,9 +29,9 @@ class CoefficientConv(nn.Conv2d):
                  winograd: bool = True) -> None:
         checks.odd('kernel_size', kernel_size, 1)
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
-        self.convolve = conv2d if checks.boolean('winograd', winograd) else F.conv2d
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
+        self.convolve = conv2d if checks.boolean('winograd', winograd) else F.conv2d
 
     def forward(self, x: Tensor, active: Tensor | None = None) -> Tensor:
         """Coefficients (N, C_out, h, w) of a map (N, C, h, w).

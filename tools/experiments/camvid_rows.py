@@ -21,9 +21,10 @@ NUM_CLASSES = 11
 TRIMAP_WIDTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20)
 BATCH_SIZE = 8
 LEARNING_RATE = 1e-3
-#: Factor of a head's rate, by its type, where it is not 1: the best of 1, 3 and 10 in pilots of 60
-#: iterations of FCN-8s and unmasked LRR-4x. LRR's coefficients have those of the base config too.
-HEAD_RATES = {'FCNSkipHead': 3.0}
+#: Factor of a head's rate, by the network, where it is not 1: the best of 1, 3 and 10 in pilots of
+#: 60 iterations of FCN-8s and unmasked LRR-4x; of 1, 10 and 30 in whole runs of LRR-32x with 1x1
+#: filters, which have a 25th of the taps. LRR's coefficients have those of the base config too.
+HEAD_RATES = {'fcn32s': 3.0, 'fcn8s': 3.0, 'lrr32x-1x1': 30.0}
 
 _NORM = dict(type='BN', requires_grad=True)
 _CROSS_ENTROPY = dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
@@ -202,7 +203,8 @@ def stage_config(stage: Stage, data_root: Path, iterations: int, seed: int,
     cfg.custom_imports.imports = ['mmseg_lrr', 'efficientnet_lite0', 'soft_start']
     _set_data(cfg, data_root, frames)
     _set_schedule(cfg, round(stage.share * iterations))
-    _set_head_rate(cfg, HEAD_RATES.get(head['type'], 1.0) if head_rate is None else head_rate)
+    _set_head_rate(
+        cfg, HEAD_RATES.get(stage.network, 1.0) if head_rate is None else head_rate)
     if not levels:
         cfg.custom_hooks = []
     elif (head['boundary_mask'] or {}).get('type') == 'SoftStartMask':

@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """What the benchmarks choose and count; not what they measure."""
 
+import importlib
 import json
 import math
 import sys
@@ -77,6 +78,32 @@ def test_heads_writes_the_ratios(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     printed = capsys.readouterr().out
     assert f'| {ratios["head_train"]:.4g} |' in printed
     assert printed.count('| 128x128 | 3 |') == 2
+
+
+@pytest.mark.parametrize('name', ['mask', 'reconstruction', 'targets'])
+def test_parts_have_a_row_a_case(name: str, monkeypatch: pytest.MonkeyPatch,
+                                 capsys: pytest.CaptureFixture) -> None:
+    threads = str(torch.get_num_threads())
+    monkeypatch.setattr(sys, 'argv', [
+        f'{name}.py', '--cases', '64x5', '96x3', '--runs', '1', '--threads', threads])
+    importlib.import_module(name).main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith('median of 1')
+    for case in ('64x64 | 5', '96x96 | 3'):
+        (row, ) = [line for line in lines if f'{case} |' in line]
+        figures = [float(cell) for cell in row.strip('| ').split(' | ')[2:]]
+        assert len(figures) >= 5 and all(figure > 0 for figure in figures)
+
+
+def test_step_of_a_whole_model_has_all_losses() -> None:
+    """Every parameter that a model trains, LRR's DE branches too, gets a gradient."""
+    model = heads.build_model('LRR-4x', 3)
+    model.backbone = torch.nn.ModuleList(
+        [torch.nn.Conv2d(3, channels, 1, stride) for channels, stride in
+         zip(heads.CHANNELS, (4, 8, 16, 32), strict=True)])
+    model.backbone.forward = lambda image: [conv(image) for conv in model.backbone]
+    heads.model_step(model, torch.randn(1, 3, 64, 64))
+    assert all(item.grad is not None for item in model.parameters())
 
 
 # ------------------------------------------------------------------ the other benchmarks

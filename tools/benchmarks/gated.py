@@ -5,7 +5,7 @@
 
 For each threshold: the fractions of the finest levels' tiles that are needed and that are computed
 (all of a level, where more than half are needed), the largest difference of a score, the mIoU
-lost, and the head's and the model's time beside the dense ones'. The images are evenly spaced in
+lost, and the head's time beside the dense one's. The images are evenly spaced in
 the test set.
 ``--against`` also times two ResNet-101 models with random weights on the same photographs: the
 toolbox's DeepLabV3+ R101-D8, and LRR-4x R101 with the tiles that are active in CONFIG's model.

@@ -7,7 +7,7 @@
 import argparse
 
 import torch
-from side_by_side import device_line, seconds, table
+from side_by_side import add_arguments, add_cases, device_line, seconds, table
 from textbook import pooled_range
 
 from mmseg_lrr.ops.sliding import sliding_range
@@ -17,14 +17,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--runs', type=int, default=5)
+    add_arguments(parser)
+    add_cases(parser)
     parser.add_argument('--window', type=int, default=9)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     rows = []
-    for size, classes in ((256, 21), (512, 19), (512, 21), (512, 150), (1024, 21)):
+    for size, classes in args.cases:
         x = (3 * torch.randn(1, classes, size, size, device=args.device)).softmax(dim=1)
         grad = torch.randn_like(x)
         leaf = x.clone().requires_grad_()
@@ -43,7 +42,7 @@ def main() -> None:
                      forward['pool'] * 1e3, forward['ours'] * 1e3,
                      forward['pool'] / forward['ours'],
                      train['pool'] * 1e3, train['ours'] * 1e3, train['pool'] / train['ours']))
-    print(device_line(args.device))
+    print(f'{device_line(args.device)}; median of {args.runs}')
     print(table(
         f'Sliding range, window {args.window}, milliseconds',
         ('image', 'classes', 'max_pool2d', 'ours', 'ratio', 'max_pool2d fwd+bwd',

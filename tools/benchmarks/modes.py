@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from heads import build_features, build_head, head_loss, training_step
 from mmengine.registry import init_default_scope
-from side_by_side import device_line, seconds, table
+from side_by_side import add_arguments, device_line, seconds, table
 from textbook import block_labels
 from torch import Tensor
 
@@ -54,11 +54,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--device', default='cpu')
+    add_arguments(parser)
     parser.add_argument('--size', type=int, default=512)
     parser.add_argument('--classes', type=int, default=21)
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--runs', type=int, default=5)
     parser.add_argument('--ways', nargs='+', choices=WAYS, default=list(WAYS),
                         help='beside eager (default: all; float16 and bfloat16 take minutes on a '
                         'CPU that has no such arithmetic)')

@@ -7,7 +7,7 @@
 import argparse
 
 import torch
-from side_by_side import device_line, seconds, table
+from side_by_side import add_arguments, add_cases, device_line, seconds, table
 from textbook import textbook_reconstruction
 
 from mmseg_lrr.ops.reconstruction import reconstruct
@@ -17,13 +17,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--runs', type=int, default=5)
+    add_arguments(parser)
+    add_cases(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     rows = []
-    for size, classes in ((256, 21), (512, 19), (512, 21), (512, 150), (1024, 21)):
+    for size, classes in args.cases:
         bases = torch.randn(classes, 10, 8, 8, device=args.device)
         x = torch.randn(1, classes * 10, size // 4, size // 4, device=args.device)
         grad = torch.randn(1, classes, size, size, device=args.device)
@@ -44,7 +43,7 @@ def main() -> None:
                      forward['transposed'] / forward['ours'],
                      train['transposed'] * 1e3, train['ours'] * 1e3,
                      train['transposed'] / train['ours']))
-    print(device_line(args.device))
+    print(f'{device_line(args.device)}; median of {args.runs}')
     print(table(
         'Reconstruction of the 4x level, milliseconds',
         ('image', 'classes', 'conv_transpose2d', 'ours', 'ratio', 'conv_transpose2d fwd+bwd',

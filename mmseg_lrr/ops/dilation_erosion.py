@@ -148,7 +148,7 @@ def dilation_erosion_targets(
 
     Ignored pixels count as background (class 0). Outside the image counts as "not the class" for
     the dilation and as "the class" for the erosion. A class that is absent is -1 everywhere. Exact,
-    on the device of ``labels``: distances along rows first, then one comparison a row of the
+    on the device of ``labels``: distances along rows first, then one minimum a row of the
     footprint; the dilation looks only at the classes that an image has, and the erosion needs one
     pass for all classes, since a pixel survives it if its whole neighbourhood has its own label.
 

@@ -11,6 +11,7 @@ import inspect
 import math
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -272,7 +273,9 @@ TABLE = [
         *rows(name, 'canvas', 0, -1, '384', 384.0, None),
         *rows(name, 'pad_value', -1, 256, 'a', NAN, None),
         *rows(name, 'seg_pad_value', -1, 256, 1.5, 'a', None))],
-    *rows('LoadAnnotationsIfAny', 'imdecode_backend', 'paint', None, 3),
+    *rows('LoadAnnotationsIfAny', 'imdecode_backend', 'paint', None, 3, 'turbojpeg', ['pillow']),
+    *rows('LoadAnnotationsIfAny', 'reduce_zero_label', 'yes', 3),
+    *rows('LoadAnnotationsIfAny', 'backend_args', 3, 'x'),
     # ---------------------------------------------------------------- metrics
     *rows('TrimapIoUMetric', 'widths', [], 0, 3, '3', None, [1, 1]),
     *[Row('TrimapIoUMetric', dict(widths=[3, width]), 'widths[1]', repr(width))
@@ -414,6 +417,13 @@ def test_every_option_is_in_the_table() -> None:
 
 
 # ------------------------------------------------------------------------------- combinations
+
+
+def test_a_decoder_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'tifffile', None)
+    with pytest.raises(ValueError, match="imdecode_backend='tifffile' needs the package tifffile"):
+        mmseg.registry.TRANSFORMS.build(
+            dict(type='LoadAnnotationsIfAny', imdecode_backend='tifffile'))
 
 
 def test_in_channels_of_the_stock_segmentor_are_refused_at_the_first_batch() -> None:

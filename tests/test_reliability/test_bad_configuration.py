@@ -281,8 +281,12 @@ TABLE = [
     *[Row('TrimapIoUMetric', dict(widths=[3, width]), 'widths[1]', repr(width))
       for width in (0, -1, 1.5, '3', True)],
     *rows('TrimapIoUMetric', 'boundaries', 'edges', None, ['labels']),
-    *rows('TrimapIoUMetric', 'csv_path', 3, ''),
-    *rows('TrimapIoUMetric', 'plot_path', 3, ''),
+    *[row for option in ('csv_path', 'plot_path')
+      for row in rows('TrimapIoUMetric', option, 3, '', os.path.dirname(__file__),
+                      f'{__file__}/a', f'{__file__}/a/b', 'a\0b')],
+    Row('TrimapIoUMetric', dict(csv_path='a/b', plot_path='a/./b'), 'plot_path', "'a/./b'"),
+    Row('LRRIoUMetric', dict(trimap=dict(csv_path=os.path.dirname(__file__))), 'csv_path',
+        'test_reliability'),
     *rows('LRRIoUMetric', 'iou_metrics', 'IoU', [], 3, None),
     Row('LRRIoUMetric', dict(iou_metrics=['mIoU', 'IoU']), 'iou_metrics', "'IoU'"),
     *rows('LRRIoUMetric', 'nan_to_num', 'a', NAN, INF),
@@ -291,7 +295,7 @@ TABLE = [
     *rows('LRRIoUMetric', 'trimap', 3, [3]),
     Row('LRRIoUMetric', dict(trimap=dict(widths=[0])), 'widths[0]', '0'),
     Row('LRRIoUMetric', dict(trimap=dict(width=[3])), 'trimap', "'width'"),
-    *rows('LRRIoUMetric', 'output_dir', 3, ''),
+    *rows('LRRIoUMetric', 'output_dir', 3, '', __file__, f'{__file__}/a', 'a\0b'),
     *rows('LRRIoUMetric', 'format_only', 1, None),
     Row('LRRIoUMetric', dict(format_only=True), 'output_dir', 'None'),
     *rows('LRRIoUMetric', 'keep_results', False, None),
@@ -302,7 +306,7 @@ TABLE = [
     *rows('VOCSubmission', 'archive', 'zip', 3, base=OUT),
     *rows('CityscapesSubmission', 'archive', 'tar', 3, base=OUT),
     *[row for name in ('VOCSubmission', 'CityscapesSubmission') for row in (
-        *rows(name, 'output_dir', 3, None, ''),
+        *rows(name, 'output_dir', 3, None, '', f'{__file__}/a', 'a\0b'),
         Row(name, dict(output_dir=os.path.dirname(__file__)), 'output_dir', 'test_reliability'),
         Row(name, dict(output_dir=__file__), 'output_dir', 'test_bad_configuration.py'),
         *rows(name, 'overwrite', 'yes', 1, None, base=OUT),

@@ -7,7 +7,7 @@ import os.path
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mmseg.datasets import BaseSegDataset
+from mmseg.datasets import BaseCDDataset, BaseSegDataset
 
 from mmseg_lrr.ops import checks
 
@@ -19,7 +19,8 @@ def check_listed_files(infos: Iterable[dict[str, Any]], folders: Mapping[str, st
     Names are compared as they are written, so a folder that is a symbolic link serves.
 
     Args:
-        infos: of each image, its files under ``'img_path'`` and ``'seg_map_path'``.
+        infos: of each image, its files under ``'img_path'``, ``'seg_map_path'`` and the names of
+            further folders (``'img_path2'``, ...).
         folders: the folders that they have to be in, by the same names; None or '' is the current
             folder.
         source: where the list comes from, for the message.
@@ -29,7 +30,7 @@ def check_listed_files(infos: Iterable[dict[str, Any]], folders: Mapping[str, st
     """
     # A trailing separator, so that "images2" is not inside "images".
     roots = {kind: os.path.join(os.path.abspath(folders.get(kind) or '.'), '')
-             for kind in ('img_path', 'seg_map_path')}
+             for kind in ('img_path', 'seg_map_path', *folders)}
     empty = True
     for info in infos:
         empty = False
@@ -39,6 +40,20 @@ def check_listed_files(infos: Iterable[dict[str, Any]], folders: Mapping[str, st
                 raise ValueError(f'{source} lists {path}, which is outside of the folder {root}')
     if empty:
         raise ValueError(f'{source} lists no images')
+
+
+def check_lists_within(dataset: Any) -> None:
+    """Check the lists of the toolbox's data sets that a data set is, or wraps.
+
+    Raises:
+        ValueError: naming the data set, its list and the path; see :func:`check_listed_files`.
+    """
+    for inner in datasets_within(dataset):
+        if isinstance(inner, BaseSegDataset | BaseCDDataset):
+            inner.full_init()
+            check_listed_files(
+                (inner.get_data_info(index) for index in range(len(inner))), inner.data_prefix,
+                f'the data set {type(inner).__name__} (ann_file={inner.ann_file!r})')
 
 
 def datasets_within(dataset: Any) -> Iterator[Any]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmseg.datasets import BaseCDDataset, BaseSegDataset
@@ -103,6 +103,11 @@ class ListedDataset(BaseSegDataset):
         for name in ('reduce_zero_label', 'test_mode', 'lazy_init', 'serialize_data'):
             checks.boolean(name, kwargs.get(name, False))
         checks.integer('ignore_index', kwargs.get('ignore_index', 255))
+        checks.integer('max_refetch', kwargs.get('max_refetch', 1000), 0)
+        for name in ('filter_cfg', 'backend_args'):
+            if not isinstance(kwargs.get(name), Mapping | None):
+                raise TypeError(f'{name} must be a dict or None, got {kwargs[name]!r}')
+        _check_indices(kwargs.get('indices'))
         super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -116,4 +121,16 @@ class ListedDataset(BaseSegDataset):
         listed = [info for info in listed
                   if os.path.basename(info['img_path']) != self.img_suffix]
         check_listed_files(listed, self.data_prefix, f'the list ann_file={self.ann_file}')
+        if isinstance(self._indices, Sequence):
+            for index in self._indices:
+                checks.integer('indices of the list', index, -len(listed), len(listed) - 1)
         return listed
+
+
+def _check_indices(indices: Any) -> None:
+    """Check which images of the list are taken: the first or last ones, or those numbered."""
+    if isinstance(indices, Sequence):
+        checks.integers('indices', indices)
+    elif indices is not None and checks.integer('indices', indices) == 0:
+        raise ValueError('indices must be how many images to take, from the end if negative, or a '
+                         'list of their numbers, got 0')

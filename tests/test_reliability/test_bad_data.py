@@ -369,9 +369,10 @@ def test_bases_of_ignored_and_small_label_maps() -> None:
 # ------------------------------------------------------------------------------- lists
 
 
-def listed(folder: Path, kind: str, text: str) -> object:
+def listed(folder: Path, kind: str, text: str, **options: object) -> object:
     (folder / 'list.txt').write_text(text)
-    return DATASETS.build(dict(type=kind, data_root=str(folder), ann_file='list.txt', pipeline=[]))
+    return DATASETS.build(dict(
+        type=kind, data_root=str(folder), ann_file='list.txt', pipeline=[], **options))
 
 
 @pytest.mark.parametrize('kind', ['CamVidDataset', 'ShapesDataset'])
@@ -379,6 +380,19 @@ def listed(folder: Path, kind: str, text: str) -> object:
 def test_empty_lists_are_refused(tmp_path: Path, kind: str, text: str) -> None:
     with pytest.raises(ValueError, match=r'the list ann_file=.*list\.txt lists no images'):
         listed(tmp_path, kind, text)
+
+
+@pytest.mark.parametrize('indices, names', [(2, 'ab'), (-1, 'c'), ([2, 0, -2], 'cab')])
+def test_some_images_of_a_list(tmp_path: Path, indices: int | list[int], names: str) -> None:
+    dataset = listed(tmp_path, 'ShapesDataset', 'a\nb\nc\n', indices=indices)
+    found = [Path(dataset.get_data_info(index)['img_path']).stem for index in range(len(dataset))]
+    assert sorted(found) == sorted(names)
+
+
+@pytest.mark.parametrize('index', [3, -4])
+def test_numbers_beyond_the_list_are_refused(tmp_path: Path, index: int) -> None:
+    with pytest.raises(ValueError, match=rf'indices .* an integer >= -3 and <= 2, got {index}'):
+        listed(tmp_path, 'ShapesDataset', 'a\nb\nc\n', indices=[0, index])
 
 
 def test_list_that_is_no_text_is_refused(tmp_path: Path) -> None:

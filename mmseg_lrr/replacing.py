@@ -1,8 +1,9 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,14 +41,47 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary folder to fill, beside the one to make, and rename it when all went well.
+
+    A folder of that name stays as it was until then, and goes as a whole: it is renamed before its
+    files are removed, so that what a process killed meanwhile leaves is not taken for all of them.
+
+    Args:
+        path: The folder to make or replace.
+
+    Yields:
+        The temporary path, an empty folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(os.path.abspath(path.parent))
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    outdated = path.with_name(f'.{path.name}.old.{os.getpid()}.part')
+    for left in (temporary, outdated):
+        # Of a killed process that had this one's number, as all first processes of containers do.
+        shutil.rmtree(left, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            os.replace(path, outdated)
+        os.replace(temporary, path)
+        shutil.rmtree(outdated, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 # Once a folder: it may have a hundred thousand files, each written through replacing().
 @cache
 def remove_leftovers(folder: str) -> None:
     """Remove temporary files of processes that were killed, once in the life of this process.
 
-    That is, files with a name that :func:`replacing` gives, whose process is gone and which nobody
-    has written to for an hour. The process of another machine, or of another container, that
-    shares the folder cannot be asked for; its files are young while it writes.
+    That is, files and folders with a name that :func:`replacing` or :func:`replacing_folder` gives,
+    whose process is gone and which nobody has written to for an hour. The process of another
+    machine, or of another container, that shares the folder cannot be asked for; its files are
+    young while it writes.
 
     Args:
         folder: An absolute path; a folder that is not there has no leftovers.
@@ -57,10 +91,15 @@ def remove_leftovers(folder: str) -> None:
     with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
         for entry in entries:
             match = _TEMPORARY.fullmatch(entry.name)
-            if match and entry.is_file(follow_symlinks=False) and not _lives(int(match[1])):
+            if match and not entry.is_symlink() and not _lives(int(match[1])):
                 with suppress(FileNotFoundError, PermissionError):
-                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD:
-                        os.unlink(entry)
+                    if time.time() - _last_written(Path(entry)) > _OLD:
+                        (shutil.rmtree if entry.is_dir() else os.unlink)(entry)
+
+
+def _last_written(path: Path) -> float:
+    """When a file, or anything in a folder, was last written."""
+    return max(file.lstat().st_mtime for file in (path, *path.rglob('*')))
 
 
 def _lives(pid: int) -> bool:

@@ -16,6 +16,7 @@ from mmseg.apis import init_model
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from torch import Tensor
 
+from mmseg_lrr.datasets.listed_files import check_lists_within
 from mmseg_lrr.datasets.unread_dataset import unread_dataset
 from mmseg_lrr.models.layers import crop
 from mmseg_lrr.models.segmentors.restore import image_area
@@ -160,11 +161,13 @@ class ExampleMaker:
             What :meth:`make` takes.
 
         Raises:
-            ValueError: The config has no test set.
+            ValueError: The config has no test set, or one that is empty or lists a file outside of
+                its folders.
         """
         if self._dataset_cfg is None:
             raise ValueError('the config has no test_dataloader: name the images')
         dataset = DATASETS.build(copy.deepcopy(self._dataset_cfg))
+        check_lists_within(dataset)
         total = min(len(dataset), limit or len(dataset))
         indices = range(total)
         if count is not None:
@@ -243,14 +246,15 @@ class ExampleMaker:
             ignore_index=getattr(head, 'ignore_index', 255))
 
     def _masks(self, info: Mapping) -> dict[str, np.ndarray]:
-        """The boundary masks of one whole pass."""
+        """The boundary masks of one whole pass, as far as the network goes (``last_level``)."""
         head = self._segmentor.decode_head
         if not getattr(head, 'masks', None):
             return {}
         batch = self._segmentor.data_preprocessor(
             pseudo_collate([self._pipeline(copy.deepcopy(dict(info)))]), False)
         inputs, meta = batch['inputs'], batch['data_samples'][0].metainfo
-        scores = head.forward_levels(self._segmentor.extract_feat(inputs))
+        scores = head.forward_levels(self._segmentor.extract_feat(inputs),
+                                     **head.test_options(self._segmentor.test_cfg))
         return {
             level: self._restore_mask(mask, head.level_strides[level], inputs.shape[2:], meta)
             for level, mask in head.level_masks(scores).items()

@@ -19,6 +19,7 @@ from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
 from rich.progress import track
 
+from mmseg_lrr.datasets.listed_files import check_lists_within
 from mmseg_lrr.evaluation.image_areas import count_image, sum_areas
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS, DenseCRF
 from mmseg_lrr.models.segmentors.restore import refine_with_crf
@@ -186,6 +187,7 @@ def _predict(cfg: Config, checkpoint: str, num_images: int, tta: bool, device: s
     model = (init_model_tta if tta else init_model)(configure_test(cfg), checkpoint, device)
     check_checkpoint(model, checkpoint)
     dataset = DATASETS.build(configure_test(cfg, tta=tta).test_dataloader.dataset)
+    check_lists_within(dataset)
     chosen = np.linspace(0, len(dataset) - 1, min(num_images, len(dataset))).round().astype(int)
     images = []
     for index in progress(chosen.tolist(), description='network'):

@@ -12,6 +12,8 @@ from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmseg.datasets.transforms import LoadAnnotations
 from torch.utils.data import Subset
 
+from mmseg_lrr.datasets.listed_files import check_lists_within
+
 
 class LabelMaps(Sequence):
     """Label maps of a built data set, at their original resolution, read one by one.
@@ -27,7 +29,8 @@ class LabelMaps(Sequence):
 
     Raises:
         TypeError: If there is something in the data set that has no list of files.
-        ValueError: If the data set is empty or lists an image without a label map.
+        ValueError: If the data set is empty, or lists an image without a label map or a file
+            outside of its folders.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -37,6 +40,8 @@ class LabelMaps(Sequence):
         self._mappings: list[dict] = []
         for leaf in _leaves(dataset):
             leaf.full_init()
+            if len(leaf):
+                check_lists_within(leaf)
             self._loaders[id(leaf)] = _annotation_loader(leaf)
             for index in range(len(leaf)):
                 info = leaf.get_data_info(index)

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mmseg.datasets import BaseSegDataset
+from mmseg.datasets import BaseCDDataset, BaseSegDataset
 
 from mmseg_lrr.ops import checks
 
@@ -19,7 +19,8 @@ def check_listed_files(infos: Iterable[dict[str, Any]], folders: Mapping[str, st
     Names are compared as they are written, so a folder that is a symbolic link serves.
 
     Args:
-        infos: of each image, its files under ``'img_path'`` and ``'seg_map_path'``.
+        infos: of each image, its files under ``'img_path'``, ``'seg_map_path'`` and the names of
+            further folders (``'img_path2'``, ...).
         folders: the folders that they have to be in, by the same names; None or '' is the current
             folder.
         source: where the list comes from, for the message.
@@ -29,7 +30,7 @@ def check_listed_files(infos: Iterable[dict[str, Any]], folders: Mapping[str, st
     """
     # A trailing separator, so that "images2" is not inside "images".
     roots = {kind: os.path.join(os.path.abspath(folders.get(kind) or '.'), '')
-             for kind in ('img_path', 'seg_map_path')}
+             for kind in ('img_path', 'seg_map_path', *folders)}
     empty = True
     for info in infos:
         empty = False
@@ -39,6 +40,20 @@ def check_listed_files(infos: Iterable[dict[str, Any]], folders: Mapping[str, st
                 raise ValueError(f'{source} lists {path}, which is outside of the folder {root}')
     if empty:
         raise ValueError(f'{source} lists no images')
+
+
+def check_lists_within(dataset: Any) -> None:
+    """Check the lists of the toolbox's data sets that a data set is, or wraps.
+
+    Raises:
+        ValueError: naming the data set, its list and the path; see :func:`check_listed_files`.
+    """
+    for inner in datasets_within(dataset):
+        if isinstance(inner, BaseSegDataset | BaseCDDataset):
+            inner.full_init()
+            check_listed_files(
+                (inner.get_data_info(index) for index in range(len(inner))), inner.data_prefix,
+                f'the data set {type(inner).__name__} (ann_file={inner.ann_file!r})')
 
 
 def datasets_within(dataset: Any) -> Iterator[Any]:
@@ -88,6 +103,11 @@ class ListedDataset(BaseSegDataset):
         for name in ('reduce_zero_label', 'test_mode', 'lazy_init', 'serialize_data'):
             checks.boolean(name, kwargs.get(name, False))
         checks.integer('ignore_index', kwargs.get('ignore_index', 255))
+        checks.integer('max_refetch', kwargs.get('max_refetch', 1000), 0)
+        for name in ('filter_cfg', 'backend_args'):
+            if not isinstance(kwargs.get(name), Mapping | None):
+                raise TypeError(f'{name} must be a dict or None, got {kwargs[name]!r}')
+        _check_indices(kwargs.get('indices'))
         super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -101,4 +121,16 @@ class ListedDataset(BaseSegDataset):
         listed = [info for info in listed
                   if os.path.basename(info['img_path']) != self.img_suffix]
         check_listed_files(listed, self.data_prefix, f'the list ann_file={self.ann_file}')
+        if isinstance(self._indices, Sequence):
+            for index in self._indices:
+                checks.integer('indices of the list', index, -len(listed), len(listed) - 1)
         return listed
+
+
+def _check_indices(indices: Any) -> None:
+    """Check which images of the list are taken: the first or last ones, or those numbered."""
+    if isinstance(indices, Sequence):
+        checks.integers('indices', indices)
+    elif indices is not None and checks.integer('indices', indices) == 0:
+        raise ValueError('indices must be how many images to take, from the end if negative, or a '
+                         'list of their numbers, got 0')

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mmseg_lrr.ops import checks
+from mmseg_lrr.replacing import replacing_folder
 
 SHAPE_CLASSES = ('background', 'disc', 'box', 'triangle', 'star', 'ring', 'tree')
 #: None looks like the blue, red and yellow of changed pixels in pictures of masks.
@@ -94,9 +93,7 @@ def make_shapes_dataset(
             'name another folder or remove it'
         )
 
-    root.parent.mkdir(parents=True, exist_ok=True)
-    temporary = root.with_name(f'.{root.name}.{os.getpid()}.tmp')
-    try:
+    with replacing_folder(root) as temporary:
         for folder in ('JPEGImages', 'SegmentationClass', 'ImageSets/Segmentation'):
             (temporary / folder).mkdir(parents=True)
         for split_index, (split, number) in enumerate((('train', num_train), ('val', num_val))):
@@ -109,12 +106,6 @@ def make_shapes_dataset(
             listing = temporary / 'ImageSets' / 'Segmentation' / f'{split}.txt'
             listing.write_text('\n'.join(names) + '\n')
         (temporary / _RECORD).write_text(json.dumps(settings))
-        if root.exists():
-            shutil.rmtree(root)
-        os.replace(temporary, root)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     return root
 
 

@@ -96,8 +96,10 @@ class LRRTestLoop(TestLoop):
             for an image. At the end all of them are logged as an error and written to
             ``failures.json`` in the work directory (``path``, ``stage`` and ``error`` of each; an
             empty list if there are none), and the metrics say how many there are,
-            ``failed_images``. Needs a batch size of 1. In a distributed test, images that the
-            sampler adds to make the processes' shares equal are left out.
+            ``failed_images``. If something else ends the test, each process that had failures by
+            then writes its own, all but the first process to ``failures_<rank>.json``. Needs a
+            batch size of 1. In a distributed test, images that the sampler adds to make the
+            processes' shares equal are left out.
         max_pending: most batches whose CRF and metrics may be waiting or running while the network
             sees another; each keeps its scores in memory. 0: no overlap.
 
@@ -131,10 +133,18 @@ class LRRTestLoop(TestLoop):
         self.runner.call_hook('before_test_epoch')
         self.runner.model.eval()
         self.failures = []
-        with self._executor() as executor, self._crf_left_to_this_loop():
-            self._run_batches(executor)
+        if self.collect_failures:
+            self._list_path().unlink(missing_ok=True)
+        try:
+            with self._executor() as executor, self._crf_left_to_this_loop():
+                self._run_batches(executor)
+            num_failed = self._report_failures() if self.collect_failures else 0
+        except BaseException:
+            # The other processes may be gone, or go on: nothing is gathered from them.
+            if self.failures:
+                self._write_failures(self.failures)
+            raise
 
-        num_failed = self._report_failures() if self.collect_failures else 0
         metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
         if self.collect_failures:
             metrics['failed_images'] = num_failed
@@ -156,10 +166,9 @@ class LRRTestLoop(TestLoop):
                 evaluated = executor.submit(self._evaluate, paths, batch, outputs)
                 pending.append(_Pending(number, batch, outputs, evaluated))
                 del outputs
-            elif not self.collect_failures:
+            else:
                 # An earlier image's failure comes first.
                 self._finish(pending, most=0)
-            if failure is not None:
                 self._note(failure)
             self._finish(pending, most=self.max_pending)
         self._finish(pending, most=0)
@@ -250,16 +259,24 @@ class LRRTestLoop(TestLoop):
         shares = dist.all_gather_object(self.failures)
         records = [record for share in shares for record in share]
         if dist.is_main_process():
-            path = Path(self.runner.work_dir) / 'failures.json'
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps(records, indent=2) + '\n')
-            if records:
-                lines = '\n'.join(f'{record["path"]} ({record["stage"]}): {record["error"]}'
-                                  for record in records)
-                self.runner.logger.error(
-                    f'{len(records)} images failed and count in no metric; they are listed in '
-                    f'{path}:\n{lines}')
+            self._write_failures(records)
         return len(records)
+
+    def _list_path(self) -> Path:
+        """Where this process writes failures."""
+        rank = dist.get_rank()
+        return Path(self.runner.work_dir) / (f'failures_{rank}.json' if rank else 'failures.json')
+
+    def _write_failures(self, records: list[dict[str, str]]) -> None:
+        path = self._list_path()
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(records, indent=2) + '\n')
+        if records:
+            lines = '\n'.join(f'{record["path"]} ({record["stage"]}): {record["error"]}'
+                              for record in records)
+            self.runner.logger.error(
+                f'{len(records)} images failed and count in no metric; they are listed in '
+                f'{path}:\n{lines}')
 
     # ------------------------------------------------------------------ the model's CRF
 

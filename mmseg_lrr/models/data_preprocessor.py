@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The toolbox's data preprocessor with the authors' padding and their one scale a batch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmseg.models import SegDataPreProcessor
@@ -58,17 +59,28 @@ class LRRDataPreProcessor(SegDataPreProcessor):
             checks.numbers('mean', given['mean'], (1, 3))
         if 'std' in given:
             checks.numbers('std', given['std'], (1, 3), 0, inclusive=False)
-        if 'size' in given and len(checks.integers('size', given['size'], 1)) != 2:
-            raise ValueError(f'size must be (height, width), got {given["size"]!r}')
-        if 'size_divisor' in given:
-            checks.integer('size_divisor', given['size_divisor'], 1)
-        if {'size', 'size_divisor'} <= set(given):
-            raise ValueError('size and size_divisor are two ways to say one thing, got '
-                             f'size={given["size"]!r} and size_divisor={given["size_divisor"]!r}')
-        checks.number('pad_val', given.get('pad_val', 0))
-        checks.integer('seg_pad_val', given.get('seg_pad_val', 255), 0, 255)
+        mean, std = given.get('mean', ()), given.get('std', ())
+        if len(mean) != len(std):
+            raise ValueError('mean and std must be two lists of one length, or both None, got '
+                             f'mean={options.get("mean")!r} and std={options.get("std")!r}')
+        _check_size('', given)
+        if 'test_cfg' in given:
+            test_cfg = given['test_cfg']
+            if not isinstance(test_cfg, Mapping) or len(test_cfg) != 1:
+                raise TypeError('test_cfg must be None or a dict with size or size_divisor, got '
+                                f'{test_cfg!r}')
+            checks.one_of('test_cfg option', *test_cfg, ('size', 'size_divisor'))
+            _check_size('test_cfg.', test_cfg)
+        checks.number('pad_val', options.get('pad_val', 0))
+        checks.integer('seg_pad_val', options.get('seg_pad_val', 255), 0, 255)
         for name in ('bgr_to_rgb', 'rgb_to_bgr'):
-            checks.boolean(name, given.get(name, False))
+            checks.boolean(name, options.get(name, False))
+        if options.get('bgr_to_rgb') and options.get('rgb_to_bgr'):
+            raise ValueError('bgr_to_rgb and rgb_to_bgr are one exchange of channels; at most one '
+                             'may be True, got True for both')
+        if not callable(given.get('batch_augments', callable)):
+            raise TypeError('batch_augments must be None or a function of inputs and data samples, '
+                            f'got {given["batch_augments"]!r}')
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Preprocess a batch.
@@ -109,3 +121,14 @@ class LRRDataPreProcessor(SegDataPreProcessor):
             sample.gt_sem_seg.data = scale_labels(
                 labels[0], long_side, side, augmentation.seg_pad_value)[None]
         return scaled
+
+
+def _check_size(where: str, options: Mapping) -> None:
+    """Check the size, or its divisor, that images are padded to."""
+    if 'size' in options and len(checks.integers(f'{where}size', options['size'], 1)) != 2:
+        raise ValueError(f'{where}size must be (height, width), got {options["size"]!r}')
+    if 'size_divisor' in options:
+        checks.integer(f'{where}size_divisor', options['size_divisor'], 1)
+    if {'size', 'size_divisor'} <= set(options):
+        raise ValueError('size and size_divisor are two ways to say one thing, got '
+                         f'size={options["size"]!r} and size_divisor={options["size_divisor"]!r}')

@@ -93,6 +93,19 @@ def test_masks_lie_on_the_image(project: Path, cfg: Config) -> None:
             assert chosen.masks[level][:, row, column].tolist() == [values[2], values[0]]
 
 
+def test_masks_end_where_the_network_does(project: Path, cfg: Config) -> None:
+    cfg = copy.deepcopy(cfg)
+    whole = ExampleMaker(cfg, project / 'weights.pth', multi_scale=False, masks=[])
+    cfg.model.test_cfg.last_level = '8x'
+    maker = ExampleMaker(cfg, project / 'weights.pth', multi_scale=False, masks=[])
+    info = maker.test_set()[0]
+    example, expected = maker.make(info), whole.make(info)
+    assert list(example.predictions) == LEVELS[:3]
+    assert list(example.masks) == LEVELS[1:3]
+    for level, mask in example.masks.items():
+        np.testing.assert_array_equal(mask, expected.masks[level])
+
+
 def _collate(maker: ExampleMaker, info: dict) -> dict:
     from mmengine.dataset import pseudo_collate
     return pseudo_collate([maker._pipeline(dict(info))])

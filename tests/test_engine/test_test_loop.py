@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ import pytest
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
 from mmseg.registry import METRICS, TRANSFORMS
 from torch import Tensor, nn
 
@@ -297,6 +299,78 @@ class _Crash(BaseTransform):
         if Path(results['img_path']).name == '1.png':
             os._exit(1)
         return results
+
+
+class _Ending(Hook):
+    """Ends the test after an image, by other means than the image's failure."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def after_test_iter(self, runner, batch_idx, **kwargs) -> None:  # noqa: ANN001, ANN003
+        if batch_idx == 3:
+            raise self.error
+
+
+@pytest.mark.parametrize('max_pending', [0, 2])
+@pytest.mark.parametrize('error', [RuntimeError('the disk is full'), KeyboardInterrupt()])
+def test_failures_are_listed_though_something_else_ends_the_test(
+    images: Path, tmp_path: Path, error: BaseException, max_pending: int
+) -> None:
+    model, _, _ = spoil(images, 'metric')
+    runner, _ = make_runner(model, images, tmp_path, loop=dict(
+        collect_failures=True, max_pending=max_pending))
+    runner.register_hook(_Ending(error))
+    with pytest.raises(type(error)):
+        runner.test()
+    (record, ) = json.loads((tmp_path / 'failures.json').read_text())
+    assert record['path'] == str(images / 'images' / f'{BAD}.png')
+    assert '1 images failed' in log_text(tmp_path)
+
+
+@pytest.mark.parametrize('rank', [0, 1])
+def test_a_process_that_ends_alone_writes_its_own_list(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    """It asks nothing of the others, which may be gone."""
+    def gather(data: object) -> list:
+        raise RuntimeError('connection closed by peer')
+
+    monkeypatch.setattr('mmengine.dist.all_gather_object', gather)
+    monkeypatch.setattr('mmengine.dist.get_rank', lambda: rank)
+    (tmp_path / f'failures_{rank}.json').write_text('["of an earlier run"]')
+    model, _, _ = spoil(images, 'metric')
+    runner, _ = make_runner(model, images, tmp_path, loop=dict(collect_failures=True))
+    with pytest.raises(RuntimeError, match='closed by peer'):
+        runner.test()
+    name = f'failures_{rank}.json' if rank else 'failures.json'
+    assert len(json.loads((tmp_path / name).read_text())) == 1
+
+
+@pytest.mark.parametrize('max_pending', [0, 2])
+def test_failures_are_listed_in_the_order_of_the_images(
+    images: Path, tmp_path: Path, max_pending: int
+) -> None:
+    """A file that cannot be loaded is known before the CRF of the image before it has failed."""
+    model = segmentor(crf=CRF)
+
+    class SlowCRF(nn.Module):
+
+        def forward(self, image: np.ndarray, probabilities: Tensor) -> Tensor:
+            time.sleep(.1)
+            raise _BlackImageError('the CRF saw black')
+
+    model.crf = SlowCRF()
+    for index in (1, 3):
+        (images / 'images' / f'{index}.png').write_bytes(b'no picture')
+    runner, _ = make_runner(model, images, tmp_path, loop=dict(
+        collect_failures=True, max_pending=max_pending))
+    with pytest.raises(ValueError, match='no image was evaluated'):
+        runner.test()
+    records = json.loads((tmp_path / 'failures.json').read_text())
+    assert [(Path(record['path']).name, record['stage']) for record in records] == [
+        ('0.png', 'crf'), ('1.png', 'loading'), ('2.png', 'crf'), ('3.png', 'loading'),
+        ('4.png', 'crf')]
 
 
 def test_broken_loader_is_no_images_failure(images: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 """The IoU metric of levels against confusion matrices and the toolbox's own."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,6 +164,21 @@ def test_thin_images_keep_their_shape(tmp_path, shape: tuple[int, int]) -> None:
         slow_score([sample], 'final', 5), abs=1e-9
     )
     assert np.asarray(Image.open(tmp_path / 'thin.png')).shape == shape
+
+
+def test_two_images_of_one_name(tmp_path: Path) -> None:
+    """The second one's PNG would replace the first one's."""
+    metric = LRRIoUMetric(output_dir=str(tmp_path))
+    metric.dataset_meta = dict(classes=CLASSES)
+    label = np.zeros((2, 2), int)
+    samples = [make_sample(label + value, label, img_path=f'{folder}/a.jpg')
+               for value, folder in enumerate('xy')]
+    metric.process({}, to_dicts(samples[:1]))
+    metric.process({}, to_dicts(samples[:1]))
+    with pytest.raises(ValueError, match=r'x/a\.jpg and y/a\.jpg would both be written to a\.png'):
+        metric.process({}, to_dicts(samples[1:]))
+    assert len(metric.results) == 2
+    assert not np.asarray(Image.open(tmp_path / 'a.png')).any()
 
 
 def test_format_only_needs_no_ground_truth(tmp_path) -> None:

@@ -194,9 +194,10 @@ def write(folder: Path, labels: np.ndarray | bytes) -> dict:
                 reduce_zero_label=False)
 
 
-def load(info: dict) -> dict:
+def load(info: dict, **options: object) -> dict:
     init_default_scope('mmseg')
-    return Compose([dict(type='LoadImageFromFile'), dict(type='LoadAnnotationsIfAny')])(info)
+    return Compose([
+        dict(type='LoadImageFromFile'), dict(type='LoadAnnotationsIfAny', **options)])(info)
 
 
 LABELS = np.random.default_rng(0).integers(0, 3, (48, 64), np.uint8)
@@ -210,14 +211,46 @@ BAD_LABELS = {
     'header of a PNG': (LABEL_PNG[:30], 'cannot be read'),
     'empty': (b'', 'cannot be read'),
     'text': (b'no picture', 'cannot be read'),
+    '16 bits': (np.where(LABELS == 1, np.uint16(256), LABELS), 'hold 256; labels are integers'),
+    '32 bits': (encoded(Image.fromarray(np.full((48, 64), 70000, np.int32)), 'TIFF'), 'hold 70000'),
+    'negative': (encoded(Image.fromarray(np.full((48, 64), -1, np.int32)), 'TIFF'), 'hold -1'),
+    'fractions': (encoded(Image.fromarray(np.full((48, 64), 1.5, np.float32)), 'TIFF'), 'hold 1.5'),
+    'NaN': (encoded(Image.fromarray(np.full((48, 64), math.nan, np.float32)), 'TIFF'), 'hold nan'),
 }
 
 
+@pytest.mark.parametrize('backend', ['pillow', 'cv2'])
 @pytest.mark.parametrize('case', BAD_LABELS)
-def test_bad_labels_name_their_file(tmp_path: Path, case: str) -> None:
+def test_bad_labels_name_their_file(tmp_path: Path, case: str, backend: str) -> None:
     labels, message = BAD_LABELS[case]
     with pytest.raises(ValueError, match=rf'labels .*/labels\.png .*{message}'):
-        load(write(tmp_path, labels))
+        load(write(tmp_path, labels), imdecode_backend=backend)
+
+
+@pytest.mark.parametrize('kind', [np.uint16, np.int32, np.float32])
+def test_labels_of_many_bits_that_eight_hold_are_loaded(tmp_path: Path, kind: type) -> None:
+    info = write(tmp_path, encoded(Image.fromarray(LABELS.astype(kind)), 'TIFF'))
+    loaded = load(info)['gt_seg_map']
+    assert loaded.dtype == np.uint8
+    np.testing.assert_array_equal(loaded, LABELS)
+
+
+@pytest.mark.parametrize('reduced', [False, True])
+@pytest.mark.parametrize('label_map', [None, {0: 255, 1: 0, 2: 1}])
+def test_labels_are_mapped_as_by_the_toolbox(
+        tmp_path: Path, reduced: bool, label_map: dict | None) -> None:
+    labels = LABELS.copy()
+    labels[:3], labels[3:6] = 255, 254
+    info = dict(write(tmp_path, labels), reduce_zero_label=reduced, label_map=label_map)
+    expected = TRANSFORMS.build(dict(type='LoadAnnotations'))({**info, 'seg_fields': []})
+    loaded = load(info)
+    np.testing.assert_array_equal(loaded['gt_seg_map'], expected['gt_seg_map'])
+    assert loaded['seg_fields'] == ['gt_seg_map'] and loaded['gt_seg_map'].dtype == np.uint8
+
+
+def test_a_loader_that_contradicts_its_data_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r'reduce_zero_label is True, .*/labels\.png says False'):
+        load(write(tmp_path, LABELS), reduce_zero_label=True)
 
 
 def test_missing_labels_name_their_file(tmp_path: Path) -> None:
@@ -336,9 +369,10 @@ def test_bases_of_ignored_and_small_label_maps() -> None:
 # ------------------------------------------------------------------------------- lists
 
 
-def listed(folder: Path, kind: str, text: str) -> object:
+def listed(folder: Path, kind: str, text: str, **options: object) -> object:
     (folder / 'list.txt').write_text(text)
-    return DATASETS.build(dict(type=kind, data_root=str(folder), ann_file='list.txt', pipeline=[]))
+    return DATASETS.build(dict(
+        type=kind, data_root=str(folder), ann_file='list.txt', pipeline=[], **options))
 
 
 @pytest.mark.parametrize('kind', ['CamVidDataset', 'ShapesDataset'])
@@ -346,6 +380,19 @@ def listed(folder: Path, kind: str, text: str) -> object:
 def test_empty_lists_are_refused(tmp_path: Path, kind: str, text: str) -> None:
     with pytest.raises(ValueError, match=r'the list ann_file=.*list\.txt lists no images'):
         listed(tmp_path, kind, text)
+
+
+@pytest.mark.parametrize('indices, names', [(2, 'ab'), (-1, 'c'), ([2, 0, -2], 'cab')])
+def test_some_images_of_a_list(tmp_path: Path, indices: int | list[int], names: str) -> None:
+    dataset = listed(tmp_path, 'ShapesDataset', 'a\nb\nc\n', indices=indices)
+    found = [Path(dataset.get_data_info(index)['img_path']).stem for index in range(len(dataset))]
+    assert sorted(found) == sorted(names)
+
+
+@pytest.mark.parametrize('index', [3, -4])
+def test_numbers_beyond_the_list_are_refused(tmp_path: Path, index: int) -> None:
+    with pytest.raises(ValueError, match=rf'indices .* an integer >= -3 and <= 2, got {index}'):
+        listed(tmp_path, 'ShapesDataset', 'a\nb\nc\n', indices=[0, index])
 
 
 def test_list_that_is_no_text_is_refused(tmp_path: Path) -> None:

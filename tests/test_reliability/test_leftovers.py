@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Temporary files of processes that were killed while they wrote."""
+"""Temporary files and folders of processes that were killed while they wrote."""
 
+import json
 import os
 import signal
 import time
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_lrr.replacing import remove_leftovers, replacing
+from mmseg_lrr.datasets import make_shapes_dataset
+from mmseg_lrr.replacing import remove_leftovers, replacing, replacing_folder
 
 
 @pytest.fixture
@@ -59,6 +61,61 @@ def test_other_files_stay(tmp_path: Path, gone: int) -> None:
         temporary.write_bytes(b'')
     assert not old.exists()
     assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / 'z.png'])
+
+
+def test_a_killed_makers_folder_goes(tmp_path: Path, gone: int) -> None:
+    """Not while anything in it is young: the folder's own time says nothing of that."""
+    then = time.time() - 7200
+    for name, age in (('old', 7200), ('young', 60)):
+        folder = tmp_path / f'.{name}.{gone}.part'
+        (folder / 'images').mkdir(parents=True)
+        make(folder / 'images' / 'a.png', age)
+        for path in (folder / 'images', folder):
+            os.utime(path, (then, then))
+    remove_leftovers(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [f'.young.{gone}.part']
+
+
+def test_a_folder_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / 'data'
+    path.mkdir()
+    (path / 'a').write_text('old')
+    with pytest.raises(KeyboardInterrupt), replacing_folder(path) as temporary:
+        (temporary / 'a').write_text('half')
+        raise KeyboardInterrupt
+    assert [other.name for other in tmp_path.iterdir()] == ['data']
+    assert (path / 'a').read_text() == 'old'
+
+
+def test_a_folder_killed_while_the_old_one_is_removed(tmp_path: Path) -> None:
+    """The new one is whole, and what is left of the old one is not taken for a data set."""
+    settings = dict(num_train=4, num_val=2, size_range=(64, 64))
+    root = make_shapes_dataset(tmp_path / 'data', **settings, seed=0)
+    files = {path.relative_to(root) for path in root.rglob('*')}
+    child = os.fork()
+    if child == 0:
+        unlink, calls = os.unlink, iter(range(1000))
+
+        def killed_at_the_third(*args: object, **kwargs: object) -> None:
+            if next(calls) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            unlink(*args, **kwargs)
+
+        os.unlink = killed_at_the_third
+        make_shapes_dataset(root, **settings, seed=1)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    (left, ) = tmp_path.glob('.data.old.*.part')
+    for seed in (1, 0):
+        make_shapes_dataset(root, **settings, seed=seed)
+        assert {path.relative_to(root) for path in root.rglob('*')} == files
+        assert json.loads((root / 'shapes.json').read_text())['seed'] == seed
+    then = time.time() - 7200
+    for path in (*left.rglob('*'), left):
+        os.utime(path, (then, then))
+    remove_leftovers.cache_clear()
+    make_shapes_dataset(root, **settings, seed=1)
+    assert list(tmp_path.iterdir()) == [root]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

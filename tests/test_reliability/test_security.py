@@ -25,22 +25,27 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
-from mmseg.datasets import BaseSegDataset
+from mmseg.datasets import BaseCDDataset, BaseSegDataset
 from mmseg.registry import DATASETS, HOOKS
 from scipy.io import savemat
 
 from mmseg_lrr import compat
+from mmseg_lrr.apis.examples import ExampleMaker
+from mmseg_lrr.apis.tune_crf import tune_crf
 from mmseg_lrr.converters import mat_allowance
 from mmseg_lrr.converters.mat_file import read_mat
 from mmseg_lrr.converters.mat_values import MatFileError
+from mmseg_lrr.datasets import LabelMaps
 from mmseg_lrr.datasets.class_bases import load_class_bases
 from mmseg_lrr.models.losses import LevelCrossEntropyLoss
 
 from ..small_segmentors import build, lrr_config
+from ..test_apis.small_project import make_project
 from ..test_converters.released_layout import Cell, Struct, write_v7
 from ..test_engine.small_test import make_images, make_runner
 
@@ -609,6 +614,37 @@ def test_the_toolbox_data_sets_are_watched(tmp_path: Path, name: str, when: str)
     for one in (dataset, wrapped):
         with pytest.raises(ValueError, match=r'list\.txt.* lists .*outside of the folder'):
             getattr(HOOKS.build(dict(type='DataListHook')), when)(Loaders(one))
+
+
+@pytest.mark.parametrize('second', ['img_path2', 'seg_map_path'])
+def test_every_folder_of_a_data_set_of_pairs_is_watched(tmp_path: Path, second: str) -> None:
+    """The names are fine for the first folder: the second's suffix leads out."""
+    (tmp_path / 'list.txt').write_text('a\n')
+    suffixes = {'img_path2': 'img_suffix2', 'seg_map_path': 'seg_map_suffix'}
+    options = {suffixes[second]: '/../../../outside.png'}
+    prefix = dict(img_path='A', img_path2='B', seg_map_path='C')
+    dataset = BaseCDDataset(data_root=str(tmp_path), ann_file='list.txt', pipeline=[],
+                            data_prefix=prefix, **options)
+    with pytest.raises(ValueError, match=r'list\.txt.* lists .*outside\.png, .* outside of'):
+        HOOKS.build(dict(type='DataListHook')).before_test(Loaders(dataset))
+
+
+@pytest.mark.parametrize('use', ['bases', 'pictures', 'crf'])
+def test_tools_read_nothing_outside(tmp_path: Path, use: str) -> None:
+    """They build data sets of their own."""
+    make_project(tmp_path, 1)
+    cv2.imwrite(str(tmp_path / 'outside.png'), np.zeros((50, 70, 3), np.uint8))
+    (tmp_path / 'data' / 'list.txt').write_text('0\n../../outside\n')
+    cfg = Config.fromfile(tmp_path / 'config.py')
+    cfg.test_dataloader.dataset.ann_file = 'list.txt'
+    weights = str(tmp_path / 'weights.pth')
+    with pytest.raises(ValueError, match=r'outside\.png, which is outside of the folder'):
+        if use == 'bases':
+            LabelMaps(DATASETS.build(cfg.test_dataloader.dataset))
+        elif use == 'pictures':
+            ExampleMaker(cfg, weights, multi_scale=False).test_set()
+        else:
+            tune_crf(cfg, weights)
 
 
 def test_a_test_reads_nothing_outside(tmp_path: Path) -> None:

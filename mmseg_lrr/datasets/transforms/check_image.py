@@ -5,6 +5,10 @@ from typing import Any
 
 import numpy as np
 
+#: Largest side in pixels, and ratio to an image's own size, that a transform can be told to make: a
+#: slip of the keyboard is refused when a config is read, not when memory runs out.
+MAX_SIDE, MAX_RATIO = 2**16, 100
+
 
 def check_image(results: dict[str, Any]) -> np.ndarray:
     """Return the image with three channels; say what is wrong with one that cannot have them.

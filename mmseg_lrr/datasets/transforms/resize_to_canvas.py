@@ -11,7 +11,7 @@ from mmseg.registry import TRANSFORMS
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.resize import canvas_size, fitted_size, resize_bicubic
 
-from .check_image import check_image
+from .check_image import MAX_RATIO, MAX_SIDE, check_image
 
 
 @TRANSFORMS.register_module()
@@ -37,9 +37,9 @@ class ResizeToCanvas(BaseTransform):
 
     def __init__(self, *, scale: float = 1.0, pad_value: Sequence[float] = (0, 0, 0),
                  divisor: int = 32) -> None:
-        self.scale = checks.number('scale', scale, 0, inclusive=False)
+        self.scale = checks.number('scale', scale, 0, inclusive=False, maximum=MAX_RATIO)
         self.pad_value = checks.numbers('pad_value', pad_value, (3, ))
-        self.divisor = checks.integer('divisor', divisor, 1)
+        self.divisor = checks.integer('divisor', divisor, 1, MAX_SIDE)
 
     def transform(self, results: dict) -> dict:
         """Resize and pad ``results['img']``, (H, W, 3) or grey.

@@ -13,7 +13,7 @@ from mmseg.registry import TRANSFORMS
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.square_canvas import scale_image, scale_labels
 
-from .check_image import check_image, check_label_size
+from .check_image import MAX_RATIO, MAX_SIDE, check_image, check_label_size
 
 
 class ScaleToSquare(BaseTransform):
@@ -34,7 +34,7 @@ class ScaleToSquare(BaseTransform):
     """
 
     def __init__(self, *, canvas: int, pad_value: float, seg_pad_value: int) -> None:
-        self.canvas = checks.integer('canvas', canvas, 1)
+        self.canvas = checks.integer('canvas', canvas, 1, MAX_SIDE)
         self.pad_value = checks.number('pad_value', pad_value, 0, maximum=255)
         self.seg_pad_value = checks.integer('seg_pad_value', seg_pad_value, 0, 255)
 
@@ -109,11 +109,12 @@ class ScaleAugmentation(ScaleToSquare):
                  pad_value: float = 128, seg_pad_value: int = 255) -> None:
         super().__init__(canvas=canvas, pad_value=pad_value, seg_pad_value=seg_pad_value)
         steps = checks.integers('steps', steps)
-        self.divisor = checks.integer('divisor', divisor, 1)
-        if len(steps) != 2 or steps[0] > steps[1] or canvas + divisor * steps[0] < 1:
+        self.divisor = checks.integer('divisor', divisor, 1, MAX_SIDE)
+        if len(steps) != 2 or steps[0] > steps[1] or not (
+                1 <= canvas + divisor * steps[0] and canvas + divisor * steps[1] <= MAX_SIDE):
             raise ValueError(
-                'steps must be (least, greatest), in order, with canvas + divisor * least >= 1 '
-                f'pixels, got {steps} with canvas={canvas}, divisor={divisor}')
+                'steps must be (least, greatest), in order, with canvas + divisor * step from 1 to '
+                f'{MAX_SIDE} pixels, got {steps} with canvas={canvas}, divisor={divisor}')
         self.steps = steps
 
     @cache_randomness
@@ -151,7 +152,8 @@ class RatioAugmentation(ScaleToSquare):
         if not isinstance(ratio_range, Sequence) or len(ratio_range) != 2:
             raise ValueError(f'ratio_range must be (least, greatest), got {ratio_range!r}')
         least, greatest = (
-            checks.number('ratio_range', ratio, 0, inclusive=False) for ratio in ratio_range)
+            checks.number('ratio_range', ratio, 0, inclusive=False, maximum=MAX_RATIO)
+            for ratio in ratio_range)
         if least > greatest:
             raise ValueError(f'ratio_range must be (least, greatest), in order, got {ratio_range}')
         self.ratio_range = (least, greatest)

@@ -7,10 +7,9 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmseg.datasets import BaseSegDataset
 from mmseg.registry import HOOKS
 
-from mmseg_lrr.datasets.listed_files import check_listed_files, datasets_within
+from mmseg_lrr.datasets.listed_files import check_lists_within
 
 
 @HOOKS.register_module()
@@ -48,11 +47,5 @@ class DataListHook(Hook):
         """
         if id(dataset) in self._seen:
             return
-        for inner in datasets_within(dataset):
-            if isinstance(inner, BaseSegDataset):
-                inner.full_init()
-                infos = (inner.get_data_info(index) for index in range(len(inner)))
-                check_listed_files(
-                    infos, inner.data_prefix,
-                    f'the data set {type(inner).__name__} (ann_file={inner.ann_file!r})')
+        check_lists_within(dataset)
         self._seen.add(id(dataset))

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine import dist
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
 from mmseg_lrr.engine import whole_files_backend  # noqa: F401  (registers 'whole_files')
 from mmseg_lrr.engine.random_states import get_random_states, set_random_states
+from mmseg_lrr.ops import checks
 from mmseg_lrr.replacing import replacing
 
 
@@ -33,24 +35,29 @@ class LRRCheckpointHook(CheckpointHook):
       not interrupted. Workers of a data loader draw from generators of their own, which upstream's
       replay of the batches sets right; the fork onedl-mmengine does not replay them.
 
-    Takes what ``CheckpointHook`` takes. ``published_keys`` files are still written in place.
+    ``published_keys`` files are still written in place.
+
+    Args:
+        **options: Those of ``CheckpointHook``.
 
     Raises:
-        ValueError: When the training begins, if ``interval`` iterations are not whole steps of the
-            optimiser (``accumulative_counts``): what was accumulated would be lost.
+        TypeError, ValueError: When built, on an option that ``CheckpointHook`` does not have, or a
+            bad value.
+        ValueError: When the training begins, if a checkpoint would not be of whole steps of the
+            optimiser (``accumulative_counts``), as what was accumulated would be lost, or be made
+            inside the epochs of an epoch-based loop, which goes on with whole ones only.
     """
 
     _states: list[dict[str, Any]] | None = None
     _to_restore: list[dict[str, Any]] | None = None
     _before_validation: dict[str, Any] | None = None
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**_checked(options))
+
     def before_train(self, runner: Runner) -> None:
         """Choose the folder's backend; remove what an interrupted process left half-written."""
-        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
-        if not self.by_epoch and self.interval > 0 and self.interval % counts:
-            raise ValueError(
-                f'interval of the checkpoint hook must be a multiple of accumulative_counts '
-                f'({counts}), got {self.interval}: gradients accumulated at a checkpoint are lost')
+        self._check_resumable(runner)
         super().before_train(runner)
         # Remote folders replace whole objects by themselves.
         local = isinstance(
@@ -60,6 +67,31 @@ class LRRCheckpointHook(CheckpointHook):
         if local and dist.is_main_process():
             for left in Path(self.out_dir).glob('.*.pth.*.part'):
                 left.unlink()
+
+    def _check_resumable(self, runner: Runner) -> None:
+        """Refuse checkpoints from which the run could not go on to the same weights."""
+        loop = runner.train_loop
+        in_epochs = isinstance(loop, EpochBasedTrainLoop)
+        if in_epochs and not self.by_epoch:
+            raise ValueError(
+                'by_epoch of the checkpoint hook must be True with EpochBasedTrainLoop, which goes '
+                'on from whole epochs only, got False')
+        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        moments = {}
+        # An iteration-based loop has but one epoch, whose end is that of the training.
+        if self.interval > 0 and in_epochs == self.by_epoch:
+            moments = {'interval of the checkpoint hook': self.interval,
+                       'save_begin of the checkpoint hook': self.save_begin}
+        # The last checkpoint is written again after a validation, to know of the best.
+        if moments and self.save_best:
+            moments['val_interval with save_best of the checkpoint hook'] = loop.val_interval
+        length = len(loop.dataloader) if in_epochs else 1
+        for name, number in moments.items():
+            if number * length % counts:
+                epochs = f' epochs of {length} iterations' if in_epochs else ''
+                raise ValueError(
+                    f'{name} must be a multiple of accumulative_counts ({counts}), '
+                    f'got {number}{epochs}: gradients accumulated at a checkpoint are lost')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the random states for :meth:`before_train_epoch`."""
@@ -121,7 +153,7 @@ class LRRCheckpointHook(CheckpointHook):
         runner.save_checkpoint(
             self.out_dir, name, self.file_client_args, save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
-            backend_args=self.backend_args, **self.args)
+            backend_args=self.backend_args)
         self._states = None
         if not dist.is_main_process():
             return
@@ -143,8 +175,68 @@ class LRRCheckpointHook(CheckpointHook):
             removed = self.file_backend.removed
         finally:
             self.file_backend = backend
+        best = ([self.best_ckpt_path] if len(self.key_indicators) == 1
+                else self.best_ckpt_path_dict.values())
         for path in removed:
-            backend.remove(path)
+            # Names repeat where the epoch does, as in an iteration-based loop.
+            if path not in best:
+                backend.remove(path)
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the toolbox's hook, which takes most values without a word."""
+    accepted = [name for name, parameter in inspect.signature(CheckpointHook).parameters.items()
+                if parameter.kind is not parameter.VAR_KEYWORD]
+    for name in options:
+        checks.one_of('LRRCheckpointHook option', name, accepted)
+    for name, meaning in (('interval', 'never'), ('max_keep_ckpts', 'all')):
+        if checks.integer(name, options.get(name, -1), -1) == 0:
+            raise ValueError(f'{name} must be -1 ({meaning}) or an integer >= 1, got 0')
+    checks.integer('save_begin', options.get('save_begin', 0), 0)
+    for name in ('by_epoch', 'save_optimizer', 'save_param_scheduler', 'save_last'):
+        checks.boolean(name, options.get(name, True))
+
+    given = {name: value for name, value in options.items() if value is not None}
+    if 'out_dir' in given:
+        checks.path('out_dir', given['out_dir'])
+    if 'filename_tmpl' in given:
+        template = checks.text('filename_tmpl', given['filename_tmpl'])
+        if template.count('{}') != 1 or template.count('{') + template.count('}') != 2:
+            raise ValueError('filename_tmpl must have one {}, for the epoch or iteration, got '
+                             f'{template!r}')
+    for name in ('backend_args', 'file_client_args'):
+        if not isinstance(given.get(name, {}), Mapping):
+            raise TypeError(f'{name} must be a dict, got {given[name]!r}')
+    for name in ('save_best', 'rule', 'greater_keys', 'less_keys', 'published_keys'):
+        if name in given:
+            given[name] = _texts(name, given[name])
+    _check_best(given)
+    return {**options, **given}
+
+
+def _check_best(given: dict[str, Any]) -> None:
+    """Check how the best checkpoint is told."""
+    best, rule = given.get('save_best'), given.get('rule')
+    if best is not None and 'auto' in best and len(best) > 1:
+        raise ValueError(f"save_best must be 'auto' alone or names of metrics, got {best!r}")
+    if rule is not None:
+        if best is None or len(rule) not in (1, len(best)):
+            raise ValueError('rule must be one for all, or one for each metric of save_best, got '
+                             f'{rule!r} with save_best={best!r}')
+        for name in rule:
+            checks.one_of('rule', name, CheckpointHook.rule_map)
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    """Return one text or a list of different ones as a list."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not texts:
+        raise TypeError(f'{name} must be text or a list of it, got {value!r}')
+    for i, text in enumerate(texts):
+        checks.text(f'{name}[{i}]' if texts is value else name, text)
+    if len(set(texts)) < len(texts):
+        raise ValueError(f'{name} must differ from one another, got {value!r}')
+    return list(texts)
 
 
 class _Resuming:

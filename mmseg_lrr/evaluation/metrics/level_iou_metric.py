@@ -29,6 +29,7 @@ from mmseg_lrr.evaluation.metrics.trimap_iou_metric import (
     TrimapIoUMetric,
     absent_classes_text,
 )
+from mmseg_lrr.evaluation.output_paths import claim_name, output_folder
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.class_areas import mean_over_classes
 
@@ -102,7 +103,7 @@ class LRRIoUMetric(IoUMetric):
         if nan_to_num is not None:
             checks.number('nan_to_num', nan_to_num)
         if output_dir is not None:
-            checks.path('output_dir', output_dir)
+            output_folder('output_dir', output_dir)
         if nan_to_num is not None and absent_classes == 'zero':
             raise ValueError(
                 "absent_classes='zero' is nan_to_num=0; give one of the two, got "
@@ -123,6 +124,7 @@ class LRRIoUMetric(IoUMetric):
             collect_device=collect_device,
             prefix=prefix,
         )
+        self._sources: dict[str, str] = {}
         self.trimap: TrimapIoUMetric | None = None
         if trimap is not None:
             if not isinstance(trimap, Mapping):
@@ -147,6 +149,9 @@ class LRRIoUMetric(IoUMetric):
             data_batch: Not used.
             data_samples: The model's outputs as dicts; with ``gt_sem_seg`` unless
                 ``format_only``.
+
+        Raises:
+            ValueError: Two images have the same name, so that one's PNG would replace the other's.
         """
         for data_sample in data_samples:
             # An image that fails leaves no entry, so that a test loop may go on without it.
@@ -166,8 +171,9 @@ class LRRIoUMetric(IoUMetric):
         labels = prediction_map(data_sample)
         if data_sample.get('reduce_zero_label', False):
             labels = labels + 1
-        name = osp.splitext(osp.basename(data_sample['img_path']))[0]
-        save_label_png(osp.join(self.output_dir, f'{name}.png'), labels)
+        name = osp.splitext(osp.basename(data_sample['img_path']))[0] + '.png'
+        claim_name(self._sources, name, data_sample['img_path'])
+        save_label_png(osp.join(self.output_dir, name), labels)
 
     def compute_metrics(self, results: list[ImageAreas]) -> dict[str, float]:
         """Report all figures and log the toolbox's table of classes and one of levels.

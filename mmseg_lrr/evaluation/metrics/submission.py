@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger, print_log
 
 from mmseg_lrr.evaluation.image_areas import image_name, prediction_map
 from mmseg_lrr.evaluation.label_png import save_label_png
+from mmseg_lrr.evaluation.output_paths import claim_name, output_folder
 from mmseg_lrr.ops import checks
 from mmseg_lrr.replacing import replacing
 
@@ -63,9 +64,7 @@ class SubmissionFiles(BaseMetric):
     ) -> None:
         checks.metric_options(collect_device, prefix)
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.output_dir = Path(checks.path('output_dir', output_dir))
-        if self.output_dir.exists() and not self.output_dir.is_dir():
-            raise NotADirectoryError(f'output_dir must be a folder, got the file {output_dir}')
+        self.output_dir = Path(output_folder('output_dir', output_dir))
         self.archive = checks.one_of('archive', archive, (*self.archive_formats, None))
         checks.boolean('overwrite', overwrite)
         checks.one_of('keep_results', keep_results, (True, ))
@@ -114,11 +113,7 @@ class SubmissionFiles(BaseMetric):
             classes = prediction_map(data_sample)
             self._check(data_sample, classes)
             member = self.member(Path(data_sample['img_path']).stem)
-            source = self._sources.setdefault(member, data_sample['img_path'])
-            if source != data_sample['img_path']:
-                raise ValueError(
-                    f'{source} and {data_sample["img_path"]} would both be written to {member}'
-                )
+            claim_name(self._sources, member, data_sample['img_path'])
             save_label_png(self.output_dir / member, self.encode(classes), self.palette)
             self.results.append(member)
 

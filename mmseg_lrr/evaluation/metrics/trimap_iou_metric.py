@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Mean IoU near the boundaries of the ground truth."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from mmseg_lrr.evaluation.image_areas import (
     image_name,
     sum_areas,
 )
+from mmseg_lrr.evaluation.output_paths import output_file
 from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_csv
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.boundary_band import BOUNDARIES
@@ -90,7 +92,11 @@ class TrimapIoUMetric(BaseMetric):
         self.absent = ABSENT_CLASSES[absent_classes]
         for name, path in (('csv_path', csv_path), ('plot_path', plot_path)):
             if path is not None:
-                checks.path(name, path)
+                output_file(name, path)
+        if csv_path is not None and plot_path is not None and (
+                os.path.abspath(csv_path) == os.path.abspath(plot_path)):
+            raise ValueError(f'plot_path must be another file than csv_path, got {plot_path!r} for '
+                             'both')
         self.csv_path = csv_path
         self.plot_path = plot_path
 

@@ -105,11 +105,11 @@ def test_toolbox_cuts_the_recorded_padding_off() -> None:
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(scale=0), 'scale must be a finite number > 0, got 0'),
-    (dict(scale='1'), "scale must be a finite number > 0, got '1'"),
+    (dict(scale=0), 'scale must be a finite number > 0 and <= 100, got 0'),
+    (dict(scale='1'), "scale must be a finite number > 0 and <= 100, got '1'"),
     (dict(pad_value=3), r'pad_value must be a list of 3 numbers, got 3'),
     (dict(pad_value=(1, 2)), r'pad_value must be a list of 3 numbers, got \(1, 2\)'),
-    (dict(divisor=0), 'divisor must be an integer >= 1, got 0'),
+    (dict(divisor=0), 'divisor must be an integer >= 1 and <= 65536, got 0'),
 ])
 def test_bad_options_are_refused(options: dict, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):

@@ -92,7 +92,7 @@ def test_whole_epochs_are_resumed_bit_equal(
     (EPOCHS, 2, dict(interval=1), r'^interval .* accumulative_counts \(2\), got 1 epochs of 3'),
     (EPOCHS, 2, dict(interval=2, save_begin=1), r'save_begin .* \(2\), got 1 epochs of 3'),
     (EPOCHS, 2, dict(interval=2, save_best='mIoU'), r'val_interval .* \(2\), got 1 epochs of 3'),
-    (EPOCHS, 1, dict(interval=2, by_epoch=False), r'by_epoch .* must be True .*, got False'),
+    (EPOCHS, 2, dict(interval=3, by_epoch=False), r'^interval .* \(2\), got 3: gradients'),
     (ITERATIONS, 2, dict(interval=3, by_epoch=False), r'^interval .* \(2\), got 3: gradients'),
     (ITERATIONS, 2, dict(interval=2, by_epoch=False, save_begin=1), r'save_begin .*, got 1: grad'),
     (ITERATIONS, 2, dict(interval=2, by_epoch=False, save_best='mIoU'), r'val_interval .* got 1: '),
@@ -102,6 +102,18 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_refused(
     with pytest.raises(ValueError, match=message):
         train(tmp_path, loop, accumulate=accumulate, **hook)
     assert not checkpoints(tmp_path)
+
+
+def test_a_checkpoint_inside_an_epoch_is_not_resumed(tmp_path: Path) -> None:
+    """Trained it is, with a warning; checkpoints of whole epochs among the others do resume."""
+    options = dict(interval=2, by_epoch=False)
+    train(tmp_path, EPOCHS, **options)
+    assert checkpoints(tmp_path) == [f'iter_{n}.pth' for n in (10, 12, 2, 4, 6, 8)]
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_4.pth'))
+    with pytest.raises(ValueError, match='iteration 4, inside an epoch of 3 iterations'):
+        train(tmp_path, EPOCHS, resume=True, **options)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_6.pth'))
+    train(tmp_path, EPOCHS, resume=True, **options)
 
 
 @pytest.mark.parametrize('hook', [dict(interval=-1), dict(interval=2, save_begin=2)])

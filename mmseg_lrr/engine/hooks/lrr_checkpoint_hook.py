@@ -44,8 +44,8 @@ class LRRCheckpointHook(CheckpointHook):
         TypeError, ValueError: When built, on an option that ``CheckpointHook`` does not have, or a
             bad value.
         ValueError: When the training begins, if a checkpoint would not be of whole steps of the
-            optimiser (``accumulative_counts``), as what was accumulated would be lost, or be made
-            inside the epochs of an epoch-based loop, which goes on with whole ones only.
+            optimiser (``accumulative_counts``), as what was accumulated would be lost; or if it is
+            resumed inside an epoch of an epoch-based loop, which goes on with whole ones only.
     """
 
     _states: list[dict[str, Any]] | None = None
@@ -73,22 +73,27 @@ class LRRCheckpointHook(CheckpointHook):
         loop = runner.train_loop
         in_epochs = isinstance(loop, EpochBasedTrainLoop)
         if in_epochs and not self.by_epoch:
+            runner.logger.warning(
+                'by_epoch of the checkpoint hook is False, but EpochBasedTrainLoop can be resumed '
+                'from checkpoints of whole epochs only: set it to True')
+        if in_epochs and loop.iter % len(loop.dataloader):
             raise ValueError(
-                'by_epoch of the checkpoint hook must be True with EpochBasedTrainLoop, which goes '
-                'on from whole epochs only, got False')
+                f'the checkpoint to resume is of iteration {loop.iter}, inside an epoch of '
+                f'{len(loop.dataloader)} iterations: EpochBasedTrainLoop goes on from whole epochs '
+                'only; train with by_epoch=True in the checkpoint hook')
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         moments = {}
         # An iteration-based loop has but one epoch, whose end is that of the training.
-        if self.interval > 0 and in_epochs == self.by_epoch:
+        if self.interval > 0 and (in_epochs or not self.by_epoch):
             moments = {'interval of the checkpoint hook': self.interval,
                        'save_begin of the checkpoint hook': self.save_begin}
         # The last checkpoint is written again after a validation, to know of the best.
-        if moments and self.save_best:
+        if moments and self.save_best and in_epochs == self.by_epoch:
             moments['val_interval with save_best of the checkpoint hook'] = loop.val_interval
-        length = len(loop.dataloader) if in_epochs else 1
+        length = len(loop.dataloader) if self.by_epoch else 1
         for name, number in moments.items():
             if number * length % counts:
-                epochs = f' epochs of {length} iterations' if in_epochs else ''
+                epochs = f' epochs of {length} iterations' if self.by_epoch else ''
                 raise ValueError(
                     f'{name} must be a multiple of accumulative_counts ({counts}), '
                     f'got {number}{epochs}: gradients accumulated at a checkpoint are lost')

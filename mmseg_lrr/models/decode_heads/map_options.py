@@ -135,7 +135,8 @@ def check_loss_modules(losses: nn.Module | Iterable[nn.Module], num_classes: int
             raise ValueError(
                 f'loss_decode must be a loss that is called with scores, labels and ignore_index, '
                 f'got {kind}: {error}') from error
-        if getattr(loss, 'reduction', 'mean') == 'none':
+        # LovaszLoss gives one number, although it asks for reduction='none'.
+        if getattr(loss, 'reduction', 'mean') == 'none' and kind != 'LovaszLoss':
             raise ValueError(f"reduction of {kind} must give one number, 'mean' or 'sum', got "
                              "'none'")
         weights = getattr(loss, 'class_weight', None)

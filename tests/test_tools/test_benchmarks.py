@@ -106,6 +106,16 @@ def test_step_of_a_whole_model_has_all_losses() -> None:
     assert all(item.grad is not None for item in model.parameters())
 
 
+@pytest.mark.slow
+def test_a_child_prints_its_memory_alone(monkeypatch: pytest.MonkeyPatch,
+                                         capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, 'argv', [
+        'heads.py', '--child', 'model:LRR-4x:train', '--size', '64', '--classes', '3',
+        '--threads', str(torch.get_num_threads())])
+    heads.main()
+    assert float(capsys.readouterr().out) > 0
+
+
 # ------------------------------------------------------------------ the other benchmarks
 
 

@@ -254,14 +254,18 @@ def allow_checkpoints() -> None:
 
 
 class _RefusedArchive(pickle.UnpicklingError):
-    """An archive that would fill the memory."""
+    """An archive that would fill the memory, or holds a program."""
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse an archive whose content is larger than itself: torch does not compress."""
+    """Refuse programs, and an archive that is larger inside: torch does not compress."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
+        # As torch itself tells them; releases before 2.6 would load one.
+        if any(entry.filename.endswith('/constants.pkl') for entry in entries):
+            raise _RefusedArchive(f'refused: {path} is a TorchScript program, not weights')
+        unpacked = sum(entry.file_size for entry in entries)
         if unpacked > path.stat().st_size:
             raise _RefusedArchive(
                 f'refused: {path} unpacks to {unpacked} bytes, more than its own '

@@ -1,8 +1,15 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Class scores as sums of overlapping basis functions."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .eager_cpu import on_eager_cpu
+
+# Coefficient vectors, over all images, from which on the classes are painted one by one: what one
+# needs then stays in the cache, and the system need not hand out the memory of all anew.
+_ONE_BY_ONE = 1 << 12
 
 
 def _cell_filters(bases: Tensor) -> Tensor:
@@ -42,8 +49,16 @@ def reconstruct(coefficients: Tensor, bases: Tensor) -> Tensor:
         raise ValueError(f'coefficients must be (N, {num_classes} * {num_bases}, h, w) to fit '
                          f'bases {tuple(bases.shape)}, got {tuple(coefficients.shape)}')
     u = size // 2
-    cells = F.conv2d(coefficients, _cell_filters(bases).to(coefficients.dtype), padding=1,
-                     groups=num_classes)
+    filters = _cell_filters(bases).to(coefficients.dtype)
+    if on_eager_cpu(coefficients) and coefficients[:, 0].numel() >= _ONE_BY_ONE:
+        classes = zip(coefficients.split(num_bases, dim=1), filters.split(u * u), strict=True)
+        return torch.cat([_paint(*one, u) for one in classes], dim=1)
+    return _paint(coefficients, filters, u)
+
+
+def _paint(coefficients: Tensor, filters: Tensor, u: int) -> Tensor:
+    """(N, C * K, h, w), (C * u * u, K, 2, 2) -> (N, C, u * h, u * w)."""
+    cells = F.conv2d(coefficients, filters, padding=1, groups=len(filters) // u**2)
     # The grid of cells starts and ends half a cell outside the map.
     half = u // 2
     return F.pixel_shuffle(cells, u)[..., half:-half, half:-half]

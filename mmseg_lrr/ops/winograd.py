@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .eager_cpu import on_eager_cpu
+
 KERNEL = 5
 _OUT = 4  # side of a tile of outputs
 _IN = _OUT + KERNEL - 1  # and of the inputs that it reads
@@ -174,11 +176,9 @@ def winograd_pays(x: Tensor, weight: Tensor, outputs: int) -> bool:
         True for float32 on a CPU, 5x5, outside compilers, exporters, tracing and autocast.
     """
     # The maps' channels are what a filter's transform is spread over: thin ones gain nothing.
-    return (x.device.type == 'cpu' and x.dtype == weight.dtype == torch.float32
+    return (on_eager_cpu(x) and x.dtype == weight.dtype == torch.float32
             and weight.shape[2:] == (KERNEL, KERNEL) and min(weight.shape[:2]) >= 32
-            and outputs >= 1024
-            and not torch.is_autocast_enabled('cpu') and not torch.compiler.is_compiling()
-            and not torch.onnx.is_in_onnx_export() and not torch.jit.is_tracing())
+            and outputs >= 1024 and not torch.is_autocast_enabled('cpu'))
 
 
 def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:

@@ -1,6 +1,8 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Reconstruction against painting block by block, and the released network's layer."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -76,8 +78,27 @@ def test_gradients_are_those_of_the_released_layer() -> None:
         torch.testing.assert_close(grad, other, rtol=1e-10, atol=1e-10)
 
 
-def test_any_memory_layout() -> None:
-    coefficients, bases = sample(4, 10, (4, 5))
+@pytest.mark.parametrize(('images', 'size', 'calls'), [(1, (63, 65), 1), (2, (32, 64), 3),
+                                                       (1, (41, 100), 3)])
+def test_classes_of_large_maps_one_by_one(images: int, size: tuple[int, int], calls: int) -> None:
+    """4096 coefficient vectors are large. Scores and gradients stay the released layer's."""
+    coefficients, bases = sample(4, 10, size, images=images)
+    upstream = torch.randn(images, 3, 4 * size[0], 4 * size[1], dtype=torch.float64)
+    inputs = coefficients.requires_grad_(), bases.requires_grad_()
+    with mock.patch.object(F, 'conv2d', wraps=F.conv2d) as conv2d:
+        out = reconstruct(*inputs)
+    assert conv2d.call_count == calls
+    released = F.conv_transpose2d(
+        coefficients, bases.flatten(0, 1)[:, None], stride=4, padding=2, groups=3)
+    torch.testing.assert_close(out, released, rtol=1e-12, atol=1e-12)
+    for grad, other in zip(torch.autograd.grad(out, inputs, upstream),
+                           torch.autograd.grad(released, inputs, upstream), strict=True):
+        torch.testing.assert_close(grad, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize('size', [(4, 5), (64, 64)])
+def test_any_memory_layout(size: tuple[int, int]) -> None:
+    coefficients, bases = sample(4, 10, size)
     expected = reconstruct(coefficients, bases)
     last = coefficients.to(memory_format=torch.channels_last)
     turned = bases.transpose(2, 3).contiguous().transpose(2, 3)

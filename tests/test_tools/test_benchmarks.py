@@ -1,16 +1,18 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""What the benchmarks choose and count; not what they measure."""
+"""What the benchmarks choose, count and print; not what they measure."""
 
-import importlib
+import importlib.util
 import json
 import math
 import sys
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from PIL import Image
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks'
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'lrr'
@@ -23,6 +25,8 @@ import heads  # noqa: E402
 import textbook  # noqa: E402
 
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets  # noqa: E402
+
+from ..test_apis.small_project import make_project  # noqa: E402
 
 # ------------------------------------------------------------------ both ways do the same work
 
@@ -177,3 +181,118 @@ def test_a_real_step_leaves_the_network_as_it_was_described() -> None:
     assert config_cost.network(cfg) == own
     cfg.model.data_preprocessor.size = (32, 32)
     assert config_cost.network(cfg) != own
+
+
+# ------------------------------------------------------------------ each prints its table
+
+
+def run_benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, name: str,
+                  *arguments: object) -> dict[str, list[str]]:
+    """Run a benchmark in this process; give the cells of its tables' rows by their first cell."""
+    monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
+    importlib.import_module(name).main()
+    rows = {}
+    for line in capsys.readouterr().out.splitlines():
+        if line.startswith('|'):
+            first, *cells = line.strip('| ').split(' | ')
+            rows[first] = cells
+    return rows
+
+
+def test_memory_has_a_row_a_level(monkeypatch: pytest.MonkeyPatch,
+                                  capsys: pytest.CaptureFixture) -> None:
+    rows = run_benchmark(monkeypatch, capsys, 'memory', '--size', 64, '--classes', 5)
+    figures = {level: [float(cell) for cell in rows[level]] for level in ('32x', '16x', '8x', '4x')}
+    # The cells have four digits.
+    assert [float(cell) for cell in rows['all']] == pytest.approx(
+        [sum(column) for column in zip(*figures.values(), strict=True)], rel=2e-3)
+    textbook, ours, recomputing = map(float, rows['all'])
+    assert 0 < recomputing < ours < textbook
+
+
+def test_modes_stand_beside_eager(monkeypatch: pytest.MonkeyPatch,
+                                  capsys: pytest.CaptureFixture) -> None:
+    rows = run_benchmark(
+        monkeypatch, capsys, 'modes', '--size', 64, '--classes', 5, '--runs', 1, '--threads',
+        torch.get_num_threads(), '--ways', 'channels_last', 'with_cp')
+    assert list(rows)[2:] == ['eager', 'channels_last', 'with_cp']
+    assert [float(cell) for cell in rows['eager']][1::2] == [1, 1]
+    assert float(rows['eager'][-1]) == float(rows['with_cp'][-1]) == 0
+    assert float(rows['channels_last'][-1]) < 1e-5
+    assert all(float(cell) > 0 for row in list(rows.values())[2:] for cell in row[:-1])
+
+
+def test_bases_stand_beside_an_svd_and_a_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for folder in ('JPEGImages', 'SegmentationClassAug'):
+        (tmp_path / folder).mkdir()
+    rng = np.random.default_rng(0)
+    for name in 'abc':
+        blocks = rng.permutation(np.arange(42) % 21).astype(np.uint8).reshape(6, 7)
+        labels = blocks.repeat(24, axis=0).repeat(24, axis=1)
+        Image.fromarray(labels).save(tmp_path / 'SegmentationClassAug' / f'{name}.png')
+    (tmp_path / 'list.txt').write_text('a\nb\nc\n')
+    np.save(tmp_path / 'random.npy', rng.normal(size=(8, 8, 1, 210)).astype(np.float32))
+    monkeypatch.setattr(sys, 'argv', [
+        'bases.py', str(tmp_path), '--ann-file', 'list.txt', '--patches', '60', '--runs', '1',
+        '--reference', str(tmp_path / 'random.npy')])
+    importlib.import_module('bases').main()
+    printed = capsys.readouterr().out
+    for number in (6, 20, 60):
+        assert f'| {number} |' in printed
+    assert 'All of it, 21 classes from 3 label maps' in printed
+    (aeroplane, ) = [line for line in printed.splitlines() if line.startswith('aeroplane')]
+    cosines = [float(word) for word in aeroplane.split()[1:-1]]
+    assert len(cosines) == 10 and cosines == sorted(cosines, reverse=True)
+    # Ten of 64 dimensions at random hardly share one.
+    assert cosines[-1] < 0.5
+
+
+def test_principal_cosines() -> None:
+    bases = importlib.import_module('bases')
+    axes = np.eye(64).reshape(64, 8, 8)
+    turned = np.stack([axes[0] + axes[1], axes[0] - axes[1], 3 * axes[2] + 4 * axes[9]])
+    np.testing.assert_allclose(bases.principal_cosines(axes[:3], turned), [1, 1, 0.6], atol=1e-12)
+
+
+def test_evaluation_overlaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                             capsys: pytest.CaptureFixture) -> None:
+    project = make_project(tmp_path, num_images=2)
+    rows = run_benchmark(
+        monkeypatch, capsys, 'evaluation', project / 'config.py', '--images', 2, '--runs', 1,
+        '--threads', torch.get_num_threads())
+    network, cells = list(rows.items())[-1]
+    crf, both, overlapped = map(float, cells[:3])
+    assert float(network) + crf == pytest.approx(both, rel=2e-3)
+    assert float(cells[-1]) == pytest.approx(both / overlapped, rel=2e-3)
+
+
+def test_gate_stands_beside_the_dense_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture) -> None:
+    project = make_project(tmp_path, num_images=2)
+    rows = run_benchmark(
+        monkeypatch, capsys, 'gated', project / 'config.py', project / 'weights.pth', '--images', 2,
+        '--thresholds', 1e-9, 0.999, '--threads', torch.get_num_threads())
+    # Those masks are positive almost everywhere, and nowhere nearly 1.
+    assert [float(cell) for cell in rows['1e-09'][:3]] == [1, 1, 0]
+    assert [float(cell) for cell in rows['0.999'][:2]] == [0, 0]
+    assert float(rows['0.999'][2]) > 0
+    assert float(rows['dense'][3]) - float(rows['0.999'][3]) == pytest.approx(
+        float(rows['0.999'][4]), abs=0.02)
+
+
+@pytest.mark.slow
+def test_crf_has_a_row_a_preset(monkeypatch: pytest.MonkeyPatch,
+                                capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, 'argv', [
+        'crf.py', '--sizes', '40x30x3', '--runs', '1', '--presets', 'kraehenbuehl', 'deeplab_v1'])
+    crf = importlib.import_module('crf')
+    crf.main()
+    rows = [line.strip('| ').split(' | ') for line in capsys.readouterr().out.splitlines()
+            if line.startswith('| 40x30x3')]
+    assert [row[1] for row in rows] == ['kraehenbuehl', 'deeplab_v1']
+    for row in rows:
+        assert len(row) == len(crf.COLUMNS) and float(row[2]) > 0 and float(row[9]) > 0
+        if importlib.util.find_spec('pydensecrf') is not None:
+            assert row[-2] == '100.0000%' and float(row[-1]) < 1e-4

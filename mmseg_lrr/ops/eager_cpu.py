@@ -1,0 +1,15 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Where the order of the work is ours to choose."""
+
+import torch
+from torch import Tensor
+
+
+def on_eager_cpu(x: Tensor) -> bool:
+    """Whether a CPU computes at once what is called for ``x``.
+
+    A GPU would wait for many small launches; compilers, exporters and tracing write down every
+    call, and order the work themselves.
+    """
+    return (x.device.type == 'cpu' and not torch.compiler.is_compiling()
+            and not torch.onnx.is_in_onnx_export() and not torch.jit.is_tracing())

@@ -17,7 +17,7 @@ import torch
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
@@ -34,6 +34,7 @@ import camvid_run  # noqa: E402
 import camvid_tables  # noqa: E402
 import efficientnet_lite0  # noqa: E402
 import soft_start  # noqa: E402
+import voc_check  # noqa: E402
 from half_size import halve_camvid  # noqa: E402
 
 
@@ -193,6 +194,28 @@ def test_rows_differ_in_the_head_alone() -> None:
         assert 'backbone' not in cfg['optim_wrapper']['paramwise_cfg']['custom_keys']
     assert first['train_dataloader']['dataset']['ann_file'].endswith('train.txt')
     assert first['test_dataloader']['dataset']['ann_file'].endswith('val.txt')
+
+
+@pytest.mark.parametrize('row', [*voc_check.CHECKED, 'deeplabv3plus'])
+def test_voc_differs_in_the_data_alone(row: str, tmp_path: Path,
+                                       shared_data: Callable[[str], Path]) -> None:
+    stage = camvid_rows.ROWS[row]
+    experiment = voc_check.VocExperiment(shared_data('voc'), tmp_path, 100)
+    cfg, camvid = (item.stage_config(stage, 0) for item in (
+        experiment, camvid_run.Experiment(experiment.source, tmp_path, 100, size='full')))
+    assert cfg.model.pop('decode_head').pop('num_classes') == 21
+    if 'auxiliary_head' in cfg.model:
+        assert cfg.model.pop('auxiliary_head').pop('num_classes') == 21
+        camvid.model.pop('auxiliary_head')
+    camvid.model.pop('decode_head')
+    loaders = [cfg.pop(name).dataset for name in ('train_dataloader', 'test_dataloader')]
+    for name in ('train_dataloader', 'test_dataloader'):
+        camvid.pop(name)
+    assert cfg.to_dict() == camvid.to_dict()
+    for dataset, length in zip(map(DATASETS.build, loaders), (180, 60), strict=True):
+        assert len(dataset) == length
+        labels = dataset[0]['data_samples'].gt_sem_seg.data.unique().tolist()
+        assert len(labels) > 1 and set(labels) <= {*range(21), 255}
 
 
 def test_masks_close_over_the_first_half() -> None:

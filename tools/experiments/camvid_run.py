@@ -280,7 +280,7 @@ def crf_settings(experiment: Experiment) -> dict:
             first = next(iter(ROWS.values()))
             checkpoint, _ = train_stage(first, experiment, 0)
             cfg = test_config(first, experiment, 0)
-            cfg.test_dataloader.dataset.ann_file = 'ImageSets/Segmentation/train.txt'
+            cfg.test_dataloader.dataset.ann_file = cfg.train_dataloader.dataset.ann_file
             tune_crf(cfg, checkpoint, num_images=NUM_CRF_IMAGES, grid=CRF_GRID, tta=True,
                      out=trials)
     best = next(trial for trial in json.loads(trials.read_text())['trials'] if trial['settings'])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 #: What only training reads: a checkpoint may leave it out.
 _TRAINING_ALONE = ('auxiliary_head.', 'decode_head.dilation.', 'decode_head.erosion.')
+_COUNTS = ('.num_batches_tracked', '.bases_loaded')
 _MOST_LISTED = 5
 
 
@@ -24,9 +25,9 @@ def check_checkpoint(model: nn.Module, checkpoint: str | Path) -> None:
         checkpoint: file or address.
 
     Raises:
-        ValueError: naming the parameters of the segmentor that the checkpoint lacks, or has in
-            another shape or without data. Parameters that only training reads (auxiliary heads,
-            DE branches) may be missing.
+        ValueError: naming the parameters and statistics of the segmentor, the basis functions
+            among them, that the checkpoint lacks, or has in another shape or type, without data, or
+            not finite. What only training reads (auxiliary heads, DE branches) may be missing.
     """
     segmentor = getattr(model, 'module', model)
     loaded = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu', logger='silent')
@@ -41,12 +42,12 @@ def check_checkpoint(model: nn.Module, checkpoint: str | Path) -> None:
                              'text')
     saved = {name.removeprefix('module.'): value for name, value in saved.items()}
     wrong = []
-    for name, parameter in segmentor.named_parameters():
-        expected = tuple(parameter.shape)
+    for name, own in segmentor.state_dict().items():
+        expected = str(tuple(own.shape))
         if name not in saved:
-            if not name.startswith(_TRAINING_ALONE):
+            if not name.startswith(_TRAINING_ALONE) and not name.endswith(_COUNTS):
                 wrong.append(f'{name} {expected} is missing')
-        elif (got := _describe(saved[name])) != str(expected):
+        elif (got := _describe(saved[name], own)) != expected:
             wrong.append(f'{name} is {got}, expected {expected}')
     if wrong:
         more = len(wrong) - _MOST_LISTED
@@ -55,9 +56,17 @@ def check_checkpoint(model: nn.Module, checkpoint: str | Path) -> None:
                          f'{listed}')
 
 
-def _describe(value: Any) -> str:
-    """A tensor's shape, or what else a value is."""
+def _describe(value: Any, own: Tensor) -> str:
+    """A tensor's shape, and what makes it no value of the network's ``own`` tensor."""
     if not isinstance(value, Tensor):
         return f'a {type(value).__name__}'
     shape = str(tuple(value.shape))
-    return f'{shape} without data' if value.is_meta else shape
+    if value.is_meta:
+        return f'{shape} without data'
+    if value.layout != own.layout or value.is_quantized:
+        return f'{shape}, {"quantised" if value.is_quantized else value.layout}'
+    if own.is_floating_point() and not value.is_floating_point():
+        return f'{shape} of {value.dtype}'
+    if not value.isfinite().all():
+        return f'{shape} with values that are not finite'
+    return shape

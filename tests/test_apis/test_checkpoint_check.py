@@ -47,6 +47,14 @@ def test_what_the_toolbox_accepts(tmp_path: Path) -> None:
     (dict(weight=3, bias=torch.zeros(1)), r'weight is a int, expected \(1, 1, 1, 1\)'),
     (dict(weight=torch.zeros(1, 1, 1, 1, device='meta'), bias=torch.zeros(1)),
      r'weight is \(1, 1, 1, 1\) without data, expected \(1, 1, 1, 1\)'),
+    (dict(weight=torch.zeros(1, 1, 1, 1, dtype=torch.complex64), bias=torch.zeros(1)),
+     r'weight is \(1, 1, 1, 1\) of torch.complex64, expected'),
+    (dict(weight=torch.zeros(1, 1, 1, 1).to_sparse(), bias=torch.zeros(1)),
+     r'weight is \(1, 1, 1, 1\), torch.sparse_coo, expected'),
+    (dict(weight=torch.quantize_per_tensor(torch.zeros(1, 1, 1, 1), 1., 0, torch.qint8),
+          bias=torch.zeros(1)), r'weight is \(1, 1, 1, 1\), quantised, expected'),
+    (dict(weight=torch.zeros(1, 1, 1, 1), bias=torch.tensor([float('nan')])),
+     r'bias is \(1,\) with values that are not finite, expected \(1,\)'),
 ])
 def test_what_holds_no_weights_is_refused(tmp_path: Path, saved: object, message: str) -> None:
     torch.save(saved, tmp_path / 'weights.pth')
@@ -67,7 +75,32 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         'backbone.conv1.weight is (4, 3, 7, 7), expected (64, 3, 7, 7); '
         'decode_head.coefficients.8x.bias (30,) is missing')
     torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
-    with pytest.raises(ValueError, match=rf'; and {len(list(model.parameters())) - 5} more$'):
+    needed = [name for name in model.state_dict()
+              if not name.endswith(('num_batches_tracked', 'bases_loaded'))]
+    assert len(needed) > len(list(model.parameters()))
+    with pytest.raises(ValueError, match=rf'; and {len(needed) - 5} more$'):
+        check_checkpoint(model, tmp_path / 'weights.pth')
+
+
+@pytest.mark.parametrize('name, wrong', [
+    ('backbone.bn1.running_mean', None),
+    ('decode_head.reconstructions.4x.bases', None),
+    ('decode_head.reconstructions.4x.bases', (3, 10, 4, 4)),
+])
+def test_statistics_and_bases_are_weights_too(name: str, wrong: tuple | None,
+                                              tmp_path: Path) -> None:
+    """The toolbox keeps the network's own, at random or of another size, with a warning."""
+    model = build(lrr_config())
+    saved = model.state_dict()
+    # Old releases of torch did not count batches.
+    saved = {key: value for key, value in saved.items() if 'num_batches_tracked' not in key}
+    torch.save(saved, tmp_path / 'weights.pth')
+    check_checkpoint(model, tmp_path / 'weights.pth')
+    del saved[name]
+    if wrong:
+        saved[name] = torch.zeros(wrong)
+    torch.save(saved, tmp_path / 'weights.pth')
+    with pytest.raises(ValueError, match=rf'{name} .*(missing|\(3, 10, 4, 4\), expected)'):
         check_checkpoint(model, tmp_path / 'weights.pth')
 
 

@@ -50,6 +50,9 @@ class LRRDataPreProcessor(SegDataPreProcessor):
             if not isinstance(self.scale_augmentation, ScaleToSquare):
                 raise ValueError('scale_augmentation must be ScaleAugmentation or the like, got '
                                  f'{scale_augmentation!r}')
+            if kwargs.get('size') is None and kwargs.get('size_divisor') is None:
+                raise ValueError('scale_augmentation needs size_divisor (or size), to which its '
+                                 'batches are padded; got neither')
 
     @staticmethod
     def _check(options: dict[str, Any]) -> None:

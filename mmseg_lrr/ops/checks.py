@@ -11,6 +11,8 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 
 def integer(name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
     """Return ``value`` as an int; raise unless it is one, from ``minimum`` to ``maximum``."""
@@ -23,9 +25,9 @@ def integer(name: str, value: Any, minimum: int | None = None, maximum: int | No
     return int(value)
 
 
-def odd(name: str, value: Any, minimum: int) -> int:
-    """Return ``value`` as an int; raise unless it is odd and >= ``minimum``."""
-    if integer(name, value, minimum) % 2 == 0:
+def odd(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
+    """Return ``value`` as an int; raise unless it is odd, from ``minimum`` to ``maximum``."""
+    if integer(name, value, minimum, maximum) % 2 == 0:
         raise ValueError(f'{name} must be an odd integer >= {minimum}, got {value!r}')
     return int(value)
 
@@ -34,7 +36,8 @@ def number(name: str, value: Any, minimum: float | None = None, inclusive: bool 
            maximum: float | None = None) -> float:
     """Return ``value`` as a float; raise unless it is finite and within the limits.
 
-    ``inclusive`` concerns ``minimum``.
+    Networks compute in single precision, so it has to be so there too. ``inclusive`` concerns
+    ``minimum``.
     """
     accepted = 'a finite number'
     accepted += '' if minimum is None else f' {">=" if inclusive else ">"} {minimum:g}'
@@ -45,9 +48,11 @@ def number(name: str, value: Any, minimum: float | None = None, inclusive: bool 
         as_float = float(value)
     except OverflowError:  # an integer of more than 308 digits
         as_float = math.inf
-    if minimum is not None and (value < minimum or (value == minimum and not inclusive)):
+    with np.errstate(over='ignore'):
+        single = float(np.float32(as_float))
+    if minimum is not None and (value < minimum or (single == minimum and not inclusive)):
         raise ValueError(f'{name} must be {accepted}, got {value!r}')
-    if not math.isfinite(as_float) or (maximum is not None and value > maximum):
+    if not math.isfinite(single) or (maximum is not None and value > maximum):
         raise ValueError(f'{name} must be {accepted}, got {value!r}')
     return as_float
 

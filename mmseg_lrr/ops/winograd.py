@@ -154,10 +154,12 @@ class _Winograd(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad_x = grad_weight = grad_bias = None
-        if ctx.needs_input_grad[0]:
-            grad_x = _convolve(grad, weight, KERNEL - 1 - ctx.padding, turned=True)
-        if ctx.needs_input_grad[1]:
-            grad_weight = _weight_gradient(x, grad, ctx.padding)
+        # In full precision, as the outputs are, wherever backward() is called.
+        with torch.autocast('cpu', enabled=False):
+            if ctx.needs_input_grad[0]:
+                grad_x = _convolve(grad, weight, KERNEL - 1 - ctx.padding, turned=True)
+            if ctx.needs_input_grad[1]:
+                grad_weight = _weight_gradient(x, grad, ctx.padding)
         if ctx.needs_input_grad[2]:
             grad_bias = grad.sum(dim=(0, 2, 3))
         return grad_x, grad_weight, grad_bias, None

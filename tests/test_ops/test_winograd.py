@@ -120,6 +120,34 @@ def test_the_layer_leaves_it_where_it_is_told_to(active: bool,
                                atol=3e-6 * float(expected.abs().max()))
 
 
+def test_an_image_is_gated_by_its_own_tiles() -> None:
+    """One that needs few keeps to them beside one that needs most, and the other way round."""
+    conv = CoefficientConv(32, 40, 5)
+    torch.nn.init.normal_(conv.weight, std=0.05)
+    x = torch.randn(2, 32, 40, 44)
+    tiles = torch.zeros(2, 10, 11, dtype=torch.bool)
+    tiles[0, :4] = tiles[1, :8] = True
+    both = conv(x, tiles)
+    for image in range(2):
+        alone = conv(x[image:image + 1], tiles[image:image + 1])
+        torch.testing.assert_close(both[image:image + 1], alone, rtol=0, atol=1e-4)
+    assert (both[0, :, 16:] == 0).all() and (both[1, :, 32:] != 0).any()
+
+
+def test_gradients_stay_exact_in_another_precision() -> None:
+    """Where backward() is called within autocast, and the convolution was not."""
+    x = torch.randn(1, 32, 40, 44, requires_grad=True)
+    weight = torch.randn(32, 32, 5, 5, requires_grad=True)
+    upstream = torch.randn(1, 32, 40, 44)
+    expected = torch.autograd.grad(
+        F.conv2d(x.double(), weight.double(), padding=2), (x, weight), upstream.double())
+    scores = winograd_conv2d(x, weight, None, 2)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        found = torch.autograd.grad(scores, (x, weight), upstream)
+    for grad, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(grad, other, rtol=0, atol=3e-5 * float(other.abs().max()))
+
+
 def test_tensors_without_values_leave_nothing_behind() -> None:
     winograd._arrays.cache_clear()
     x, weight = torch.rand(1, 32, 40, 40), torch.rand(32, 32, 5, 5)

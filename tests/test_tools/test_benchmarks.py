@@ -149,6 +149,16 @@ def test_no_images_at_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert '--images must be at least 1, got 0' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('threshold', ['0', '1', '-0.1'])
+def test_thresholds_are_between_none_and_all(threshold: str, monkeypatch: pytest.MonkeyPatch,
+                                             capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(
+        sys, 'argv', ['gated.py', 'CONFIG', 'CHECKPOINT', f'--thresholds={threshold}'])
+    with pytest.raises(SystemExit):
+        gated.main()
+    assert '--thresholds must be above 0 and below 1, got' in capsys.readouterr().err
+
+
 def test_configs_of_one_network_share_a_step(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

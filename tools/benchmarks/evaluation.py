@@ -16,8 +16,9 @@ import mmseg_lrr  # noqa: F401
 # isort: split
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 from mmengine.runner import Runner
-from side_by_side import add_arguments, device_line, seconds, table
+from side_by_side import device_line, seconds, table
 
 from mmseg_lrr.apis.testing import configure_test, default_crf
 
@@ -35,8 +36,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
-    add_arguments(parser, runs=3)
-    parser.set_defaults(threads=1)
+    parser.add_argument('--threads', type=int, default=1, help='default: %(default)s')
+    parser.add_argument('--runs', type=int, default=3,
+                        help='rounds whose median is taken (default: %(default)s)')
     parser.add_argument('--images', type=int, default=12, help='how many (default: %(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     args = parser.parse_args()
@@ -56,10 +58,10 @@ def main() -> None:
             'overlapped': build_runner(with_crf.copy(), 2, f'{folder}/overlapped'),
         }
         taken = seconds(
-            {name: runner.test for name, runner in runners.items()}, args.runs, args.device)
+            {name: runner.test for name, runner in runners.items()}, args.runs, get_device())
     network, both, overlapped = (taken[name] / args.images for name in runners)
     slower = max(network, both - network)
-    print(f'{device_line(args.device)} a step; {args.images} images, median of {args.runs}\n')
+    print(f'{device_line(get_device())} a step; {args.images} images, median of {args.runs}\n')
     print(table(
         'Multi-scale testing with a CRF, seconds an image',
         ('network', 'CRF', 'one after the other', 'overlapped', 'overlapped / the slower step',

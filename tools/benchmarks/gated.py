@@ -76,6 +76,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.images < 1:
         parser.error(f'--images must be at least 1, got {args.images}')
+    for threshold in args.thresholds:
+        if not 0 < threshold < 1:
+            parser.error(f'--thresholds must be above 0 and below 1, got {threshold}')
     torch.set_num_threads(args.threads)
     cfg = Config.fromfile(args.config)
     if args.cfg_options:

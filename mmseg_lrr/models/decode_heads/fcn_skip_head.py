@@ -24,6 +24,7 @@ from .map_options import (
     check_maps,
     check_strides,
     check_strides_found,
+    one_number,
 )
 
 
@@ -183,7 +184,9 @@ class FCNSkipHead(BaseDecodeHead):
         """The toolbox's losses on scores cut to the labels, never stretched."""
         size = batch_data_samples[0].gt_sem_seg.shape[-2:]
         # Some of the toolbox's losses take views, which a cut map does not allow.
-        return super().loss_by_feat(crop(seg_logits, size).contiguous(), batch_data_samples)
+        scores = crop(seg_logits, size).contiguous()
+        losses = super().loss_by_feat(scores, batch_data_samples)
+        return {name: one_number(value, scores) for name, value in losses.items()}
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Scores cut to the size of the network's input."""

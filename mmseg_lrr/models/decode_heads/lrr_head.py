@@ -18,10 +18,13 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_lrr.ops import checks
+from mmseg_lrr.ops.bases import PATCH_SIZE
 from mmseg_lrr.ops.tiled_conv import active_tiles
 from mmseg_lrr.ops.upsample import BORDERS
 
 from ..layers import CoefficientConv, PyramidUpsample, branch_levels, crop
+from ..layers.boundary_mask import MAX_WINDOW
+from ..layers.coefficient_conv import MAX_KERNEL
 from ..non_finite import check_losses
 from .map_options import (
     check_channels,
@@ -32,6 +35,7 @@ from .map_options import (
     check_maps,
     check_strides,
     check_strides_found,
+    one_number,
 )
 
 
@@ -120,7 +124,7 @@ class LRRHead(BaseDecodeHead):
             raise ValueError('align_corners must be False (LRR is defined at half-pixel centres), '
                              f'got {align_corners!r}')
         in_channels, in_index = check_maps(in_channels, in_index)
-        checks.integer('num_bases', num_bases, 1)
+        checks.integer('num_bases', num_bases, 1, PATCH_SIZE**2)
         checks.one_of('upsample_border', upsample_border, BORDERS)
         checks.boolean('learned_bases', learned_bases)
         check_loss_configs(loss_decode, ignore_index, init_cfg)
@@ -141,7 +145,7 @@ class LRRHead(BaseDecodeHead):
         del self.conv_seg
         self.num_bases = num_bases
         self.with_cp = checks.boolean('with_cp', with_cp)
-        conv = dict(kernel_size=checks.odd('kernel_size', kernel_size, 1),
+        conv = dict(kernel_size=checks.odd('kernel_size', kernel_size, 1, MAX_KERNEL),
                     winograd=checks.boolean('winograd', winograd))
         self._init_levels(strides, reconstruction_factor)
         self._init_pyramid(conv, upsample_border, boundary_mask, learned_bases)
@@ -209,6 +213,10 @@ class LRRHead(BaseDecodeHead):
             mask_cfg = dict(checks.config('boundary_mask', boundary_mask))
             windows = checks.per_level('boundary_mask window', mask_cfg.pop('window', None),
                                        len(self.levels))
+            # The coarsest level has no mask, but an entry in a list.
+            for window in windows:
+                if window is not None:
+                    checks.odd('boundary_mask window', window, 3, MAX_WINDOW)
             by_level = dict(zip(reversed(self.levels), windows, strict=True))
             for level in self.levels[1:]:
                 window = by_level[level]
@@ -219,10 +227,10 @@ class LRRHead(BaseDecodeHead):
     def _init_dilation_erosion(self, dilation_erosion: ConfigType | None,
                                loss_dilation_erosion: ConfigType, conv: dict) -> None:
         self.dilation = self.erosion = None
+        checks.config('loss_dilation_erosion', loss_dilation_erosion)
         if dilation_erosion is None:
             return
         cfg = dict(checks.config('dilation_erosion', dilation_erosion))
-        checks.config('loss_dilation_erosion', loss_dilation_erosion)
         levels = branch_levels(cfg.pop('levels', None), self.levels)
         shared = dict(
             in_channels={level: self.level_channels[level] for level in levels},
@@ -256,7 +264,7 @@ class LRRHead(BaseDecodeHead):
             last_level: stop after this level; nothing finer is computed. Default: the finest.
             refine_threshold: where no class's boundary mask reaches it, leave detail out, and
                 compute coefficients only in the tiles that this leaves (inference only). 0 computes
-                all of them.
+                all of them, and so does a level where an image needs more than half of its tiles.
 
         Returns:
             ``{'32x': (N, C, h, w), ..., '4x': (N, C, H, W)}``, coarse to fine, each at its own
@@ -409,7 +417,8 @@ class LRRHead(BaseDecodeHead):
             scores = crop(scores, level_labels.shape[1:]).contiguous()
             for loss_decode in self._losses_decode():
                 name = f'{loss_decode.loss_name}_{level}'
-                value = loss_decode(scores, level_labels, ignore_index=self.ignore_index)
+                value = one_number(
+                    loss_decode(scores, level_labels, ignore_index=self.ignore_index), scores)
                 losses[name] = losses[name] + value if name in losses else value
         losses['acc_seg'] = accuracy(scores, level_labels, ignore_index=self.ignore_index)
         return losses

@@ -47,6 +47,9 @@ def check_index(in_index: Sequence[int], num_maps: int) -> None:
         if not -num_maps <= index < num_maps:
             raise ValueError(f'in_index asks for map {index}, but the backbone gives {num_maps} '
                              'maps')
+    if len({index % num_maps for index in in_index}) < len(in_index):
+        raise ValueError(f'in_index must name each map once, got {list(in_index)} for {num_maps} '
+                         'maps')
 
 
 def check_channels(features: Mapping[str, Tensor], channels: Mapping[str, int]) -> None:
@@ -135,6 +138,9 @@ def check_loss_modules(losses: nn.Module | Iterable[nn.Module], num_classes: int
             raise ValueError(
                 f'loss_decode must be a loss that is called with scores, labels and ignore_index, '
                 f'got {kind}: {error}') from error
+        if getattr(loss, 'use_mask', False):
+            raise ValueError(f'use_mask of {kind} must be False: scores are of classes, and a mask '
+                             'of one class is not among the labels; got True')
         # LovaszLoss gives one number, although it asks for reduction='none'.
         if getattr(loss, 'reduction', 'mean') == 'none' and kind != 'LovaszLoss':
             raise ValueError(f"reduction of {kind} must give one number, 'mean' or 'sum', got "
@@ -146,6 +152,11 @@ def check_loss_modules(losses: nn.Module | Iterable[nn.Module], num_classes: int
             raise ValueError(f'class_weight of {kind} must have one weight for each of the '
                              f'{num_classes} classes, got {len(weights)}: {weights!r}')
         checks.numbers(f'class_weight of {kind}', list(weights), (num_classes, ), 0)
+
+
+def one_number(loss: Tensor, scores: Tensor) -> Tensor:
+    """A loss as it is, or 0 where it is no number at all, as LovaszLoss without a pixel is."""
+    return loss if loss.numel() else 0 * scores.sum()
 
 
 def check_labels(labels: Tensor, num_classes: int, ignore_index: int, samples: SampleList) -> None:

@@ -7,8 +7,11 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.bases import dct_basis_functions, resize_bases
+from mmseg_lrr.ops.bases import PATCH_SIZE, dct_basis_functions, resize_bases
 from mmseg_lrr.ops.reconstruction import reconstruct
+
+#: Largest upsampling.
+MAX_FACTOR = 256
 
 
 @MODELS.register_module()
@@ -19,8 +22,9 @@ class BasisReconstruction(nn.Module):
 
     Args:
         num_classes: number of classes C.
-        num_bases: basis functions a class, K.
-        factor: upsampling u; even. A basis function is 2u x 2u pixels of the score map.
+        num_bases: basis functions a class, K; at most 1024, the dimensions of a 32x32 patch.
+        factor: upsampling u; even, at most 256. A basis function is 2u x 2u pixels of the score
+            map.
         learned: whether the bases are a parameter; else a buffer, as in the released code.
     """
 
@@ -28,8 +32,8 @@ class BasisReconstruction(nn.Module):
                  learned: bool = False) -> None:
         super().__init__()
         self.num_classes = checks.integer('num_classes', num_classes, 1)
-        self.num_bases = checks.integer('num_bases', num_bases, 1)
-        self.factor = checks.integer('factor', factor, 2)
+        self.num_bases = checks.integer('num_bases', num_bases, 1, PATCH_SIZE**2)
+        self.factor = checks.integer('factor', factor, 2, MAX_FACTOR)
         if factor % 2:
             raise ValueError(f'factor must be an even integer >= 2, got {factor}')
         bases = resize_bases(dct_basis_functions(num_classes, num_bases), 2 * factor)

@@ -9,6 +9,9 @@ from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.precision import full_precision
 from mmseg_lrr.ops.sliding import sliding_range
 
+#: A slip of the keyboard is refused when a config is read, not when memory runs out.
+MAX_WINDOW = 2**12 + 1
+
 
 @MODELS.register_module()
 class BoundaryMask(nn.Module):
@@ -19,13 +22,13 @@ class BoundaryMask(nn.Module):
     border. Gradients flow through the mask; at ties they go to the first of the equal pixels.
 
     Args:
-        window: side of the square window in pixels of the level's own score map; odd, >= 3. The
-            released VOC network has 9, the Cityscapes one 17.
+        window: side of the square window in pixels of the level's own score map; odd, 3 .. 4097.
+            The released VOC network has 9, the Cityscapes one 17.
     """
 
     def __init__(self, *, window: int = 9) -> None:
         super().__init__()
-        self.window = checks.odd('window', window, 3)
+        self.window = checks.odd('window', window, 3, MAX_WINDOW)
 
     def forward(self, scores: Tensor) -> Tensor:
         """Mask of the detail that is added to ``scores``.

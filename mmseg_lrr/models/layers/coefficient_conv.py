@@ -8,8 +8,11 @@ from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.tiled_conv import tiled_conv2d
 from mmseg_lrr.ops.winograd import conv2d
 
-# Of the tiles; gathering and scattering more costs what it saves (tools/benchmarks/gated.py).
+# Of an image's tiles; gathering and scattering more costs what it saves
+# (tools/benchmarks/gated.py).
 MOST_TILES = 0.5
+#: Largest side of a filter.
+MAX_KERNEL = 127
 
 
 class CoefficientConv(nn.Conv2d):
@@ -18,7 +21,7 @@ class CoefficientConv(nn.Conv2d):
     Args:
         in_channels: C of the map.
         out_channels: classes times basis functions.
-        kernel_size: odd.
+        kernel_size: odd, at most 127.
         winograd: whether Winograd's algorithm may be taken where it pays.
 
     Raises:
@@ -27,7 +30,7 @@ class CoefficientConv(nn.Conv2d):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int,
                  winograd: bool = True) -> None:
-        checks.odd('kernel_size', kernel_size, 1)
+        checks.odd('kernel_size', kernel_size, 1, MAX_KERNEL)
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
@@ -39,8 +42,11 @@ class CoefficientConv(nn.Conv2d):
         Args:
             x: the feature map.
             active: (N, ceil(h / 4), ceil(w / 4)) bool, the tiles that are needed. The others are
-                zero, or computed too where most are needed.
+                zero, or computed too in images that need most of theirs.
         """
-        if active is not None and active.float().mean() <= MOST_TILES:
-            return tiled_conv2d(x, self.weight, self.bias, active, convolve=self.convolve)
+        if active is not None:
+            most = active.float().mean(dim=(1, 2)) > MOST_TILES
+            if not most.all():
+                active = active | most[:, None, None]
+                return tiled_conv2d(x, self.weight, self.bias, active, convolve=self.convolve)
         return self.convolve(x, self.weight, self.bias, padding=self.padding[0])

@@ -9,8 +9,9 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_lrr.ops import checks
+from mmseg_lrr.ops.bases import PATCH_SIZE
 
-from .coefficient_conv import CoefficientConv
+from .coefficient_conv import MAX_KERNEL, CoefficientConv
 
 
 @MODELS.register_module()
@@ -42,8 +43,8 @@ class DilationErosionBranch(nn.Module):
         for level, channels in in_channels.items():
             checks.integer(f'in_channels[{level!r}]', channels, 1)
         checks.integer('num_classes', num_classes, 2)
-        checks.integer('num_bases', num_bases, 1)
-        checks.odd('kernel_size', kernel_size, 1)
+        checks.integer('num_bases', num_bases, 1, PATCH_SIZE**2)
+        checks.odd('kernel_size', kernel_size, 1, MAX_KERNEL)
         self.coefficients = nn.ModuleDict({
             level: CoefficientConv(channels, num_classes * num_bases, kernel_size, winograd)
             for level, channels in in_channels.items()

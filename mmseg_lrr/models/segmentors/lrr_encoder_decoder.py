@@ -92,8 +92,8 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
     def _check_maps(self) -> None:
         """Let this package's heads look at the backbone's maps of a small black image.
 
-        A backbone that cannot take one here (it wants a GPU, say) is left to the head's own check,
-        at the first batch.
+        A backbone that cannot take one here (it wants a GPU, say, or larger images) is left to the
+        head's own check, at the first batch.
         """
         heads = [self.decode_head]
         if self.with_auxiliary_head:
@@ -108,7 +108,7 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         try:
             with _untouched(self), torch.no_grad():
                 features = self.extract_feat(image)
-        except (NotImplementedError, RuntimeError) as error:
+        except (AssertionError, NotImplementedError, RuntimeError) as error:
             print_log(f'in_channels and strides are checked at the first batch: {error}',
                       logger='current', level=logging.DEBUG)
             return

@@ -479,8 +479,21 @@ def test_the_toolbox_losses(loss: dict) -> None:
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
 
 
-def test_all_ignored_batch() -> None:
-    model = segmentor(*BACKBONES['ResNet-18']).train()
+@pytest.mark.parametrize('loss', [
+    dict(type='LevelCrossEntropyLoss'),
+    dict(type='LovaszLoss', reduction='none'),
+], ids=lambda loss: loss['type'])
+@pytest.mark.parametrize('kind', ['LRRHead', 'FCNSkipHead'])
+def test_all_ignored_batch(kind: str, loss: dict) -> None:
+    if kind == 'LRRHead':
+        model = segmentor(*BACKBONES['ResNet-18'], decode_head=dict(loss_decode=loss)).train()
+    else:
+        model = segmentor(*BACKBONES['ResNet-18']).train()
+        if loss['type'] == 'LevelCrossEntropyLoss':
+            loss = dict(type='CrossEntropyLoss', avg_non_ignore=True)
+        model.decode_head = MODELS.build(dict(
+            type='FCNSkipHead', in_channels=[128, 256, 512], in_index=[1, 2, 3], num_classes=3,
+            loss_decode=loss))
     data = batch(2, 33, 65)
     for sample in data['data_samples']:
         sample.gt_sem_seg.data.fill_(255)

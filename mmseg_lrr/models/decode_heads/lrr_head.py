@@ -77,7 +77,7 @@ class LRRHead(BaseDecodeHead):
             algorithm: about twice as fast, and exact to 2e-5 of a map's maximum where the plain
             convolution is to 3e-6.
         with_cp: whether a level's activations are computed again in the backward pass instead of
-            kept: less memory, more time.
+            kept: less memory while the rest of the network runs, more time.
         align_corners: must be False: LRR is defined at half-pixel centres.
         sampler: not supported, must be None.
         out_channels: not supported, must be None or ``num_classes``.

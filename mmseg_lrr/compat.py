@@ -9,6 +9,7 @@ the toolbox would not load itself.
 from __future__ import annotations
 
 import codecs
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -215,28 +216,25 @@ def checkpoint_globals() -> list[Any]:
 
     Returns:
         Entries for ``torch.serialization.add_safe_globals``: mmengine's HistoryBuffer (the
-        message hub's logged values), NumPy's arrays, scalars and the dtypes of numbers, booleans
-        and text, and :func:`_history_method` under the name ``builtins.getattr``. Both spellings
-        of NumPy's module are given (``numpy.core`` before 2.0, ``numpy._core`` since), because a
-        checkpoint keeps the one of the NumPy that wrote it.
+        message hub's logged values), and stand-ins under the names of NumPy's arrays, scalars
+        and dtypes and of ``builtins.getattr`` (:func:`_history_method`): what is listed can be
+        called with any arguments. Both spellings of NumPy's module are given (``numpy.core``
+        before 2.0, ``numpy._core`` since), because a checkpoint keeps the one of the NumPy that
+        wrote it.
     """
-    import numpy as np
     from mmengine.logging import HistoryBuffer
 
-    reconstruct = np.zeros(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    codes = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?SU'
-    dtypes = {type(np.dtype(code)) for code in codes}
+    from .ops import pickled_arrays
+
     entries: list[Any] = [
         HistoryBuffer,
-        (np.ndarray, 'numpy.ndarray'),
-        (np.dtype, 'numpy.dtype'),
+        (pickled_arrays.PickledArray, 'numpy.ndarray'),
+        (pickled_arrays.PickledDtype, 'numpy.dtype'),
         (_history_method, 'builtins.getattr'),
-        *sorted(dtypes, key=lambda dtype: dtype.__name__),
     ]
     for core in ('numpy.core', 'numpy._core'):
-        entries.append((reconstruct, f'{core}.multiarray._reconstruct'))
-        entries.append((scalar, f'{core}.multiarray.scalar'))
+        entries.append((pickled_arrays.reconstruct, f'{core}.multiarray._reconstruct'))
+        entries.append((pickled_arrays.scalar, f'{core}.multiarray.scalar'))
     return entries
 
 
@@ -273,23 +271,39 @@ def _check_archive(path: Path) -> None:
             )
 
 
-class _ListedUnpickler(pickle.Unpickler):
+@functools.cache
+def _listed_globals() -> dict[str, Any]:
+    """What a checkpoint may refer to, by its full name."""
+    from torch._weights_only_unpickler import _get_allowed_globals
+
+    # torch 2.4 lists no function that pickle's second protocol spells bytes with.
+    listed = dict(_get_allowed_globals()) | {'_codecs.encode': codecs.encode}
+    for entry in checkpoint_globals():
+        value, full_name = entry if isinstance(entry, tuple) else (
+            entry, f'{entry.__module__}.{entry.__qualname__}')
+        listed[full_name] = value
+    return listed
+
+
+# The one written in Python: the compiled one cannot be told what it may build.
+class _ListedUnpickler(pickle._Unpickler):
     """For torch before 2.6: what is not listed is not looked up, so it cannot be called."""
 
     def find_class(self, module: str, name: str) -> Any:
-        from torch._weights_only_unpickler import _get_allowed_globals
-
-        # torch 2.4 lists no function that pickle's second protocol spells bytes with.
-        listed = dict(_get_allowed_globals()) | {'_codecs.encode': codecs.encode}
-        for entry in checkpoint_globals():
-            value, full_name = entry if isinstance(entry, tuple) else (
-                entry, f'{entry.__module__}.{entry.__qualname__}')
-            listed[full_name] = value
         # Old pickles have Python 2's names of modules.
         wanted = f'{IMPORT_MAPPING.get(module, module)}.{name}'
-        if wanted not in listed:
+        if wanted not in _listed_globals():
             raise pickle.UnpicklingError(f'{wanted} is not allowed')
-        return listed[wanted]
+        return _listed_globals()[wanted]
+
+    def _build_listed(self) -> None:
+        """As torch's own: a state goes to objects of listed classes, to no class or function."""
+        target = self.stack[-2]
+        if type(target) not in _listed_globals().values():
+            raise pickle.UnpicklingError(f'a state of a {type(target).__name__} is not allowed')
+        self.load_build()
+
+    dispatch = pickle._Unpickler.dispatch | {pickle.BUILD[0]: _build_listed}
 
 
 def _listed_load(file: Any, **options: Any) -> Any:
@@ -315,16 +329,21 @@ def load_protected(file: Any, map_location: Any = None) -> Any:
             mmengine keeps beside them, unpacks to more than its own size, or is damaged.
     """
     import torch
+    from mmengine.logging import HistoryBuffer
+
+    from .ops.pickled_arrays import ordinary
 
     name = Path(file) if isinstance(file, str | os.PathLike) else 'the checkpoint'
     try:
         if isinstance(name, Path):
             _check_archive(name)
         if _release(torch.__version__) >= (2, 6):
-            return torch.load(file, map_location=map_location, weights_only=True)
-        # Earlier releases cannot be told what mmengine's checkpoints hold.
-        return torch.load(file, map_location=map_location, weights_only=False,
-                          pickle_module=_listed_pickle)
+            content = torch.load(file, map_location=map_location, weights_only=True)
+        else:
+            # Earlier releases cannot be told what mmengine's checkpoints hold.
+            content = torch.load(file, map_location=map_location, weights_only=False,
+                                 pickle_module=_listed_pickle)
+        return ordinary(content, HistoryBuffer)
     except (FileNotFoundError, _RefusedArchive):
         raise
     except pickle.UnpicklingError as error:

@@ -180,12 +180,106 @@ def assert_loaded(content: dict) -> None:
     assert content['message_hub']['random'].tolist() == [0, 1, 2, 3]
 
 
+class Built(Hostile):
+    """Pickles as a call of any function, whose result is then given any state."""
+
+    def __init__(self, function: object, arguments: tuple, state: object) -> None:
+        self.call = function, arguments, state
+
+
+RECONSTRUCT, SCALAR = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+
+
+def dtype(code: str, size: int = -1, align: int = -1, flags: int = 0, order: str = '|',
+          fields: object = None) -> Built:
+    return Built(np.dtype, (code, False, True), (3, order, fields, None, None, size, align, flags))
+
+
+def array(dtype: object, shape: tuple = (8, ), data: object = b'A' * 64, **given: object) -> Built:
+    return Built(RECONSTRUCT, (np.ndarray, given.get('start', (0, )), given.get('code', b'b')),
+                 (given.get('version', 1), shape, dtype, False, data))
+
+
+#: Each reads memory that is not its own, or is an array that no checkpoint holds.
+HOSTILE_ARRAYS = {
+    'pointers': lambda: Hostile(np.ndarray, (8, ), 'O', b'A' * 64),
+    'a view': lambda: Hostile(np.ndarray, (8, ), 'f8', b'A' * 64, 0, (-8, )),
+    'objects': lambda: np.array([None], object),
+    'a scalar of objects': lambda: Hostile(SCALAR, np.dtype('O'), b'A' * 8),
+    'a scalar of a negative size': lambda: Hostile(SCALAR, dtype('S4', -5, 1), b'A' * 64),
+    'a scalar of another size': lambda: Hostile(SCALAR, np.dtype('f8'), b'A' * 7),
+    'a scalar without data': lambda: Hostile(SCALAR, np.dtype('f8')),
+    'a negative size': lambda: array(dtype('S4', -5, 1), data=b''),
+    'another size': lambda: array(dtype('S4', 8, 1)),
+    'flags of objects': lambda: array(dtype('f8', flags=1, order='<')),
+    'flags of lists': lambda: array(dtype('f8', flags=2, order='<'), data=[None] * 8),
+    'an order of bytes': lambda: array(dtype('f8', order='q')),
+    'fields': lambda: array(np.zeros(8, [('a', 'f8')]).dtype),
+    'a part of another dtype': lambda: array(dtype('S8', 8, 1, fields=('f8', (2, )))),
+    'dates': lambda: np.zeros(1, 'datetime64[s]'),
+    'no bytes': lambda: array(dtype('S0', 0, 1), (10**12, ), b''),
+    'too few bytes': lambda: array(np.dtype('f8'), (9, )),
+    'a negative shape': lambda: array(np.dtype('f8'), (-2, -4)),
+    'another version': lambda: array(np.dtype('f8'), version=2),
+    'a shape beforehand': lambda: array(np.dtype('f8'), start=(2**20, )),
+    'objects beforehand': lambda: array(np.dtype('f8'), code='O'),
+    'a second state': lambda: Built(
+        RECONSTRUCT, (array(np.dtype('f8')), ), (1, (1, ), np.dtype('f8'), False, bytes(8))),
+}
+
+
+@pytest.mark.parametrize('version', ['2.5.1', torch.__version__])
+@pytest.mark.parametrize('kind', HOSTILE_ARRAYS)
+def test_hostile_array_is_refused(
+    tmp_path: Path, kind: str, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save({'meta': HOSTILE_ARRAYS[kind]()}, tmp_path / 'hostile.pth')
+    monkeypatch.setattr(torch, '__version__', version)
+    with pytest.raises(pickle.UnpicklingError, match='refused'):
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'hostile.pth'))
+
+
+@pytest.mark.parametrize('version', ['2.5.1', torch.__version__])
+def test_arrays_of_a_checkpoint_are_numpys_own(
+    tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [np.arange(6, dtype=code).reshape(2, 3) for code in ('i1', '>i4', 'u8', 'f2', 'c16')]
+    values += [np.array(['sky', 'road']), np.array([b'a', b'bc']), np.array([True, False]),
+               np.asfortranarray(values[0]), np.float64(.5), np.bool_(True), np.str_('sky'),
+               np.array(1.5), np.dtype('>f4')]
+    shared = values[0]
+    history = HistoryBuffer([1., 2.], [1, 1])
+    torch.save({'list': values, 'tuple': (shared, {'deep': shared}), 'hub': history},
+               tmp_path / 'good.pth')
+    monkeypatch.setattr(torch, '__version__', version)
+    content = CheckpointLoader.load_checkpoint(str(tmp_path / 'good.pth'))
+    for found, value in zip(content['list'], values, strict=True):
+        assert type(found) is type(value)
+        if isinstance(value, np.dtype):
+            assert found == value
+        else:
+            # NumPy's own reading turns the bytes round.
+            assert found.dtype == value.dtype.newbyteorder('=') and found.shape == value.shape
+            assert np.array_equal(found, value)
+    assert content['tuple'][0] is content['tuple'][1]['deep'] is content['list'][0]
+    assert [type(data) for data in content['hub'].data] == [np.ndarray, np.ndarray]
+
+
 class Test_before_torch_2_6:  # noqa: N801
     """The unpickler for releases that cannot be told what mmengine's checkpoints hold."""
 
     @pytest.fixture(autouse=True)
     def _older(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch, '__version__', '2.5.1')
+
+    @pytest.mark.parametrize('listed', [HistoryBuffer, torch.Tensor,
+                                        torch._utils._rebuild_tensor_v2])
+    def test_what_is_listed_is_not_changed(self, listed: object) -> None:
+        name = f'c{listed.__module__}\n{listed.__name__}\n'.encode()
+        text = b'X\x06\0\0\0update'
+        with pytest.raises(pickle.UnpicklingError, match='a state of a .* is not allowed'):
+            compat._listed_load(io.BytesIO(b'\x80\x02' + name + b'N}(' + text + name + b'u\x86b.'))
+        assert getattr(listed, 'update', None) is not listed
 
     @pytest.mark.parametrize('zipped', [True, False])
     def test_good_checkpoint_loads(self, tmp_path: Path, zipped: bool) -> None:

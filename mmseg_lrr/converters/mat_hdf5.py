@@ -81,6 +81,12 @@ class Hdf5Reader:
         """
         if node.external or node.is_virtual:
             raise MatFileError(f'the data of {node.name} lie in another file, which is not read')
+        if not node.ndim:
+            raise MatFileError(f'{node.name} has no axes; MATLAB writes two or more')
+        # HDF5 looks for such chunks without end.
+        if node.chunks and len(node.chunks) != node.ndim:
+            raise MatFileError(
+                f'{node.name}, of shape {node.shape}, is stored in chunks of shape {node.chunks}')
         # Texts and arrays of any length take no room of their own in a data set.
         if node.dtype.kind not in 'biuf' and h5py.check_ref_dtype(node.dtype) is None:
             raise MatFileError(f'{node.name} holds {node.dtype}, neither numbers nor references')

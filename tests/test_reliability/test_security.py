@@ -640,6 +640,37 @@ def test_version_73_file_of_a_type_in_the_place_of_data_is_refused(tmp_path: Pat
         read_mat(path, ['net'])
 
 
+@pytest.mark.parametrize('kind', ['cell', 'double', 'char', 'empty'])
+def test_version_73_file_of_a_value_without_axes_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / 'net.mat'
+    with h5py.File(path, 'w') as file:
+        if kind == 'cell':
+            data = file.create_dataset('net', (), h5py.ref_dtype)
+            data[()] = data.ref
+        else:
+            data = file.create_dataset('net', data=np.uint16(3))
+        data.attrs['MATLAB_class'] = np.bytes_('double' if kind == 'empty' else kind)
+        data.attrs['MATLAB_empty'] = int(kind == 'empty')
+    with pytest.raises(MatFileError, match=r'net\.mat: /net (has no axes|holds .*no characters)'):
+        read_mat(path, ['net'])
+
+
+def test_version_73_file_whose_chunks_have_other_axes_is_refused(tmp_path: Path) -> None:
+    """One wrong byte, the number of axes of an array: its two axes come to be one."""
+    path = tmp_path / 'net.mat'
+    with h5py.File(path, 'w') as file:
+        data = file.create_dataset('net', (2, 3), 'f4', chunks=(1, 3))
+        data[:] = 1
+        data.attrs['MATLAB_class'] = np.bytes_('single')
+    content = path.read_bytes()
+    # The message of the shape: version 1, axes, that there are most sizes, reserved, the sizes.
+    shape = struct.pack('<BBBxxxxxQQ', 1, 2, 1, 2, 3)
+    assert content.count(shape) == 1
+    path.write_bytes(content.replace(shape, shape[:1] + b'\x01' + shape[2:]))
+    with pytest.raises(MatFileError, match=r'net\.mat: /net, of shape \(2,\), .* shape \(1, 3\)'):
+        read_mat(path, ['net'])
+
+
 def test_version_73_file_of_cells_in_circles_is_refused(tmp_path: Path) -> None:
     """Twenty cells that all hold the twenty others, to any depth."""
     path = tmp_path / 'net.mat'

@@ -394,9 +394,9 @@ def test_hostile_arrays_and_weights_are_refused(tmp_path: Path, mark: Path, kind
             LevelCrossEntropyLoss(class_weight=str(path))
 
 
-def npy_of_header(shape: str) -> bytes:
+def npy_of_header(shape: str, dtype: str = '<f8', last: str = '}') -> bytes:
     """A ``.npy`` file of one byte with a header of its own."""
-    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}"
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}{last}"
     return b'\x93NUMPY\x01\0' + struct.pack('<H', len(header)) + header.encode() + b'0'
 
 
@@ -405,6 +405,8 @@ DAMAGED = {
     'huge.npy': npy_of_header('(1000000, 1000000)'),
     'beyond.npy': npy_of_header(f'({2**70}, )'),
     'archive.npy': b'PK\x03\x04' + bytes(100),
+    'open.npy': npy_of_header('((((', last=''), 'unhashable.npy': npy_of_header('{[]: 1}'),
+    'keys.npy': npy_of_header('(1, ), 1: 2'), 'boolean.npy': npy_of_header('(True, )'),
 }
 
 
@@ -420,6 +422,13 @@ def test_damaged_arrays_and_weights_are_named(tmp_path: Path, name: str) -> None
     if path.suffix == '.npy':
         with pytest.raises(ValueError, match=f'bases_file .*{name} must be {kind}'):
             load_class_bases(path, 3, 10)
+
+
+@pytest.mark.parametrize('dtype', ['|S0', '|V0', '<U0'])
+def test_arrays_of_many_elements_in_no_bytes_are_refused(tmp_path: Path, dtype: str) -> None:
+    (tmp_path / 'none.npy').write_bytes(npy_of_header('(1000000000000, )', dtype))
+    with pytest.raises(ValueError, match=r'class_weight .*none\.npy must be .* real numbers'):
+        LevelCrossEntropyLoss(class_weight=str(tmp_path / 'none.npy'))
 
 
 def mat7(path: Path, value: np.ndarray, name: str = 'net') -> Path:

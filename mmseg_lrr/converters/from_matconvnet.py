@@ -81,9 +81,7 @@ def convert(
         TypeError, ValueError: If ``window`` is not odd and at least 3.
     """
     if window is not None:
-        checks.integer('window', window, 3)
-        if window % 2 == 0:
-            raise ValueError(f'window must be an odd integer >= 3, got {window}')
+        checks.odd('window', window, 3)
     path = Path(path)
     variables = read_mat(path, ('net', 'layers', 'meta', 'normalization', 'classes'))
     try:

@@ -74,43 +74,41 @@ def export(
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is no checkpoint, the network is none of the released layout
-            (missing, extra and wrongly shaped weights are listed together), or its mean colour
-            is not known.
+            (missing, extra and wrong weights are listed together), or its window, mean colour or
+            class names are not known or none.
+        TypeError: If window or mean are not numbers.
     """
     checkpoint = _load(path)
-    weights = checkpoint.get('state_dict', checkpoint)
-    meta = checkpoint.get('meta', {})
+    weights = _part(path, checkpoint, 'state_dict', checkpoint)
+    meta = _part(path, checkpoint, 'meta', {})
+    known = _part(path, meta, 'lrr', {})
     layout = _find_layout(weights)
+    names = _class_names(path, meta, layout.num_classes)
     parameters = layout.parameters()
     _check(weights, parameters, layout)
     result = Export()
     if window is not None:
-        checks.integer('window', window, 3)
+        checks.odd('window', window, 3)
     if config is not None:
         settings = _config_settings(config, result.warnings)
         settings['window'] = window or settings['window']
     else:
-        known = meta.get('lrr', {})
-        window = window or known.get('mask_window')
+        if window is None and known.get('mask_window') is not None:
+            window = checks.odd(f'lrr.mask_window of {path}', known['mask_window'], 3)
         if window is None and len(layout.levels) > 1:
             result.warnings.append(f'the mask window is not known: {USUAL_WINDOW} is written')
             window = USUAL_WINDOW
         settings = dict(mean=known.get('mean'), std=(1.0, 1.0, 1.0), window=window)
     if mean is not None:
         settings['mean'] = mean
-    if settings['mean'] is None or len(settings['mean']) != 3:
-        raise ValueError(
-            'the mean colour must be three numbers, R, G and B, got '
-            f'{settings["mean"]}; give --config or --mean'
-        )
+    settings['mean'] = _mean_colour(settings['mean'])
     values = {}
     for parameter in parameters:
         value = _value(parameter, weights, settings['std'])
         values[parameter.name] = value
         source = parameter.key or 'the fixed 2x upsampling'
         result.moves.append(f'{source} -> {parameter.name} {value.shape}')
-    classes = meta.get('dataset_meta', {}).get('classes') or range(layout.num_classes)
-    result.net = _net(layout, values, settings, [str(name) for name in classes])
+    result.net = _net(layout, values, settings, names)
     return result
 
 
@@ -127,17 +125,52 @@ def _load(path: str | os.PathLike) -> dict[str, Any]:
     return dict(checkpoint)
 
 
+def _part(path: str | os.PathLike, whole: Mapping, name: str, absent: Mapping) -> Mapping:
+    """Returns a dictionary of the checkpoint by its name; ``absent`` where there is none."""
+    part = whole.get(name, absent)
+    if not isinstance(part, Mapping):
+        raise ValueError(f'{name} of {path} must be a dictionary, got {type(part).__name__}')
+    return part
+
+
+def _class_names(path: str | os.PathLike, meta: Mapping, num_classes: int) -> list[str]:
+    names = _part(path, meta, 'dataset_meta', {}).get('classes')
+    if names is None:
+        return [str(number) for number in range(num_classes)]
+    if not isinstance(names, list | tuple) or len(names) != num_classes:
+        raise ValueError(
+            f'dataset_meta.classes of {path} must be a list of {num_classes} names, got {names!r}'
+        )
+    return [str(name) for name in names]
+
+
+def _mean_colour(mean: Any) -> tuple[float, ...]:
+    mean = mean.tolist() if isinstance(mean, np.ndarray) else mean
+    if not isinstance(mean, list | tuple) or len(mean) != 3:
+        raise ValueError(
+            f'the mean colour must be three numbers, R, G and B, got {mean!r}; give --config or '
+            '--mean'
+        )
+    return tuple(checks.number(f'mean[{i}]', part, 0, maximum=255) for i, part in enumerate(mean))
+
+
 def _find_layout(weights: Mapping[str, Tensor]) -> LrrLayout:
     def levels_of(pattern: str) -> tuple[str, ...]:
         found = {match[1] for match in (re.fullmatch(pattern, key) for key in weights) if match}
         return tuple(level for level in LEVELS if level in found)
 
+    def has_axes(value: Any, axes: int) -> bool:
+        return isinstance(value, Tensor) and value.ndim == axes and 0 not in value.shape
+
+    for key in weights:
+        if not isinstance(key, str):
+            raise ValueError(f'weights must be named by text, got {key!r}')
     bases = weights.get('decode_head.reconstructions.32x.bases')
     fc7 = weights.get('backbone.fc7.conv.bias')
-    if bases is None or bases.ndim != 4 or fc7 is None:
+    if not has_axes(bases, 4) or not has_axes(fc7, 1):
         raise ValueError(
-            'this is no LRRHead on VGG16FC: decode_head.reconstructions.32x.bases or '
-            'backbone.fc7.conv.bias is missing'
+            'this is no LRRHead on VGG16FC: it must have decode_head.reconstructions.32x.bases, '
+            'of four axes, and backbone.fc7.conv.bias, of one'
         )
     return LrrLayout(
         num_classes=bases.shape[0],
@@ -154,14 +187,29 @@ def _check(weights: Mapping[str, Tensor], parameters: list[Parameter], layout: L
     for key, value in weights.items():
         if key not in expected and not key.startswith(_LEFT_OUT):
             problems.append(f'  extra: {key}')
-        elif key in expected and tuple(value.shape) != expected[key]:
-            problems.append(
-                f'  wrong: {key} is {tuple(value.shape)}, expected {expected[key]}'
-            )
+        elif key in expected and (got := _describe(value, expected[key])) != str(expected[key]):
+            problems.append(f'  wrong: {key} is {got}, expected {expected[key]}')
     if problems:
         raise ValueError(
             '\n'.join([f'the weights are not those of {layout} as released', *problems])
         )
+
+
+def _describe(value: Any, expected: tuple[int, ...]) -> str:
+    """A weight's shape and, if that is as expected, what else is wrong with it."""
+    if not isinstance(value, Tensor):
+        return f'a {type(value).__name__}'
+    shape = str(tuple(value.shape))
+    if shape != str(expected):
+        return shape
+    if not value.is_floating_point():
+        return f'{shape} of {value.dtype}'
+    # A tensor may repeat a few numbers without end, which no memory holds.
+    if (value.is_meta or value.layout is not torch.strided
+            or value.untyped_storage().nbytes() < value.nbytes):
+        return f'{shape} without data of its own'
+    # As they are written, in single precision.
+    return shape if torch.isfinite(value.float()).all() else f'{shape} with infinity or NaN'
 
 
 def _config_settings(config: Config, warnings: list[str]) -> dict[str, Any]:
@@ -180,7 +228,9 @@ def _config_settings(config: Config, warnings: list[str]) -> dict[str, Any]:
         )
     return dict(
         mean=preprocessor.get('mean'),
-        std=preprocessor.get('std') or (1.0, 1.0, 1.0),
+        std=checks.numbers(
+            'std', preprocessor.get('std') or (1.0, 1.0, 1.0), (3, ), 0, inclusive=False
+        ),
         window=windows.pop() if windows else None,
     )
 

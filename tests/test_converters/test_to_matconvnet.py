@@ -186,6 +186,80 @@ def test_what_cannot_be_exported(tmp_path, checkpoint):
         export(tmp_path / 'absent.pth')
 
 
+FC7, COEFFICIENTS = 'backbone.fc7.conv.bias', 'decode_head.coefficients.32x.weight'
+BASES = 'decode_head.reconstructions.32x.bases'
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda net: net.update(state_dict=None), r'state_dict of .*\.pth must be a dictionary'),
+        (lambda net: net.update(state_dict=[1]), r'state_dict of .*\.pth must be .*, got list'),
+        (lambda net: net.update(meta=[1]), r'meta of .*\.pth must be a dictionary, got list'),
+        (lambda net: net['meta'].update(lrr=None), r'lrr of .*\.pth must be .*, got NoneType'),
+        (lambda net: net['meta'].update(lrr='x'), r'lrr of .*\.pth must be .*, got str'),
+        (lambda net: net['meta'].update(dataset_meta=None), r'dataset_meta of .*\.pth must be'),
+        (lambda net: net['meta'].update(lrr=dict(mask_window=8)), 'mask_window .* odd .* got 8'),
+        (lambda net: net['meta'].update(lrr=dict(mask_window='x')), "mask_window .*, got 'x'"),
+        (lambda net: net['meta'].update(dataset_meta=dict(classes=5)), 'of 3 names, got 5'),
+        (lambda net: net['meta'].update(dataset_meta=dict(classes=['a'] * 4)), 'of 3 names, got'),
+        (lambda net: net['state_dict'].update({5: torch.ones(1)}), 'named by text, got 5'),
+        (lambda net: net['state_dict'].update({BASES: 'x'}), 'no LRRHead on VGG16FC'),
+        (lambda net: net['state_dict'].update({BASES: torch.ones(0, 0, 8, 8)}), 'no LRRHead'),
+        (lambda net: net['state_dict'].update({FC7: torch.tensor(5.0)}), 'no LRRHead'),
+    ],
+)
+def test_odd_checkpoints_are_refused(tmp_path, params, change, message):
+    path = save(tmp_path / 'net.pth', params)
+    net = torch.load(path)
+    change(net)
+    torch.save(net, path)
+    with pytest.raises((ValueError, TypeError), match=message):
+        export(path, mean=(1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda weight: 'x', 'a str'),
+        (lambda weight: weight.int(), 'of torch.int32'),
+        (lambda weight: weight.bool(), 'of torch.bool'),
+        (lambda weight: weight.to(torch.complex64), 'of torch.complex64'),
+        (lambda weight: weight.to('meta'), 'without data of its own'),
+        (lambda weight: weight.to_sparse(), 'without data of its own'),
+        (lambda weight: torch.ones(1).expand(weight.shape), 'without data of its own'),
+        (lambda weight: weight * np.nan, 'with infinity or NaN'),
+        (lambda weight: weight.double() * 1e300, 'with infinity or NaN'),
+    ],
+)
+def test_weights_are_finite_numbers(tmp_path, params, change, message):
+    path = save(tmp_path / 'net.pth', params)
+    net = torch.load(path)
+    net['state_dict'][COEFFICIENTS] = change(net['state_dict'][COEFFICIENTS])
+    torch.save(net, path)
+    with pytest.raises(ValueError, match=rf'\n  wrong: {COEFFICIENTS} is .*{message}, expected \('):
+        export(path, mean=(1, 2, 3))
+
+
+@pytest.mark.parametrize('window', [1, 8, 9.5])
+def test_window_is_odd(checkpoint, window):
+    with pytest.raises((ValueError, TypeError), match=f'window must be .*, got {window}'):
+        export(checkpoint, mean=(1, 2, 3), window=window)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -5, 1e9, 'a'])
+def test_mean_colour_is_one(checkpoint, value):
+    with pytest.raises((ValueError, TypeError), match=rf'mean\[1\] must be .*, got {value!r}'):
+        export(checkpoint, mean=(1, value, 3))
+
+
+def test_standard_deviation_is_positive(checkpoint):
+    options = config(num_classes=3, window=9)
+    options.model.data_preprocessor.std = [1.0, 0.0, 1.0]
+    with pytest.raises(ValueError, match=r'std\[1\] must be .* > 0, got 0'):
+        export(checkpoint, config=options)
+
+
 class _Harmful:
     def __init__(self, path) -> None:
         self.path = path

@@ -9,13 +9,14 @@ line and translated before.
 from __future__ import annotations
 
 import argparse
+import copy
 import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import mmseg
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 
@@ -109,20 +110,30 @@ def _resume(argv: Sequence[str], cfg: Config | None) -> list[str]:
 
     By itself the toolbox resumes from the checkpoint that ``load_from`` names: the second of two
     stages would take the first stage's last checkpoint for its own, with its number of epochs.
+    Where there is nothing to resume from, ``--resume`` is dropped, with a warning.
     """
     arguments = list(argv)
     resuming = [word for word in arguments if _abbreviates(word, '--resume')]
-    users = any(word.startswith('load_from=') for word in arguments)
-    if not resuming or users or cfg is None or cfg.get('load_from') is None:
+    if not resuming or cfg is None:
         return arguments
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     parser.add_argument('--work-dir')
-    config = Path(cfg.filename)
-    work_dir = (parser.parse_known_args(arguments)[0].work_dir or cfg.get('work_dir')
-                or Path('work_dirs') / config.stem)
-    if (Path(work_dir) / 'last_checkpoint').is_file():
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    try:
+        options = parser.parse_known_args(arguments)[0]
+    except argparse.ArgumentError:
+        return arguments  # The toolbox's script says what is wrong.
+    cfg = copy.deepcopy(cfg)
+    cfg.merge_from_dict(options.cfg_options)
+    if 'load_from' in options.cfg_options or cfg.get('load_from') is None:
+        return arguments
+    work_dir = (options.work_dir or cfg.get('work_dir')
+                or Path('work_dirs') / Path(cfg.filename).stem)
+    last = Path(work_dir) / 'last_checkpoint'
+    if last.is_file():
         return _with_options(arguments, ['load_from=None'])
-    # Nothing to go on from: the first start of this stage.
+    print(f'train.py: warning: there is no {last} to resume from; the training begins with '
+          f'load_from={cfg.load_from}', file=sys.stderr)
     return [word for word in arguments if word not in resuming]
 
 

@@ -162,6 +162,29 @@ def test_resume_of_a_second_stage_goes_on_from_its_own_folder(tmp_path: Path, th
     assert toolbox._resume(argv[:2], cfg) == argv[:2]
 
 
+def test_resume_knows_a_work_folder_that_cfg_options_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config, mine = tmp_path / 'stage2.py', tmp_path / 'mine'
+    config.write_text("work_dir = 'another'\n")
+    cfg = toolbox._config([str(config)])
+    options = [f'work_dir={mine}', 'other.load_from=x']
+    argv = [str(config), '--resume', '--cfg-options', *options]
+    assert toolbox._resume(argv, cfg) == argv
+    cfg.load_from = 'stage1.pth'
+    assert toolbox._resume(argv, cfg) == [argv[0], *argv[2:]]
+    warning = capsys.readouterr().err
+    assert f'no {mine}/last_checkpoint' in warning
+    assert 'stage1.pth' in warning
+    mine.mkdir()
+    (mine / 'last_checkpoint').write_text('x')
+    assert toolbox._resume(argv, cfg) == [
+        *argv[:2], '--cfg-options', 'load_from=None', *argv[2:]]
+    assert (cfg.work_dir, capsys.readouterr().err) == ('another', '')
+    # A command line that the toolbox refuses is left to it.
+    assert toolbox._resume([*argv, '--work-dir'], cfg) == [*argv, '--work-dir']
+
+
 def test_the_hook_is_the_toolboxs_with_its_options() -> None:
     hook = HOOKS.build(dict(type='mmseg.LRRCheckpointHook', interval=3, by_epoch=False))
     assert (hook.interval, hook.filename_tmpl) == (3, 'iter_{}.pth')

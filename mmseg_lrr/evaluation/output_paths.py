@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mmengine import dist
+
 from mmseg_lrr.ops import checks
 
 
@@ -49,6 +51,23 @@ def claim_name(sources: dict[str, str], name: str, image: str) -> None:
     source = sources.setdefault(name, image)
     if source != image:
         raise ValueError(f'{source} and {image} would both be written to {name}')
+
+
+def check_names_of_all(sources: dict[str, str]) -> None:
+    """Compare the files that the processes of a distributed test have written.
+
+    Every process has to call this, and gets the same error.
+
+    Args:
+        sources: File name -> image, as :func:`claim_name` has filled it in this process.
+
+    Raises:
+        ValueError: Two images' results are in one file.
+    """
+    together: dict[str, str] = {}
+    for share in dist.all_gather_object(sources):
+        for name, image in share.items():
+            claim_name(together, name, image)
 
 
 def _checked(name: str, value: Any) -> Path:

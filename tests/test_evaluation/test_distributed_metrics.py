@@ -14,6 +14,16 @@ import pytest
 from PIL import Image
 
 
+def start(repo_root: Path, script: Path, *arguments: object) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, '-W', 'ignore', str(script), *map(str, arguments)],
+        env={**os.environ, 'PYTHONPATH': str(repo_root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 def test_two_processes_equal_one(
     tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -21,16 +31,7 @@ def test_two_processes_equal_one(
     alone.mkdir()
     together.mkdir()
     script = Path(__file__).with_name('evaluate_share.py')
-    runs = [
-        subprocess.Popen(
-            [sys.executable, '-W', 'ignore', str(script), str(together), str(rank), '2'],
-            env={**os.environ, 'PYTHONPATH': str(repo_root)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
+    runs = [start(repo_root, script, together, rank, 2) for rank in (0, 1)]
     # The script changes the working directory; this has it put back.
     monkeypatch.chdir(alone)
     monkeypatch.syspath_prepend(script.parent)
@@ -56,3 +57,16 @@ def test_two_processes_equal_one(
         for name in one.getnames():
             pictures = [np.asarray(Image.open(tar.extractfile(name))) for tar in (one, two)]
             np.testing.assert_array_equal(*pictures)
+
+
+def test_two_images_of_one_name_in_two_processes(tmp_path: Path, repo_root: Path) -> None:
+    """Refused in both processes, as one process refuses them; one image in both is none."""
+    script = Path(__file__).with_name('same_name.py')
+    for run in [start(repo_root, script, tmp_path, rank) for rank in (0, 1)]:
+        output, _ = run.communicate(timeout=240)
+        assert run.returncode == 0, output
+        said = [line for line in output.splitlines() if 'written to' in line or line == 'fine']
+        member = 'results/VOC2012/Segmentation/comp6_test_cls/x.png'
+        assert said == [
+            *(f'a/x.jpg and b/x.jpg would both be written to {name}'
+              for name in ('x.png', 'x.png', member)), *['fine'] * 3]

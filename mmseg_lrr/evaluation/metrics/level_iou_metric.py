@@ -29,7 +29,7 @@ from mmseg_lrr.evaluation.metrics.trimap_iou_metric import (
     TrimapIoUMetric,
     absent_classes_text,
 )
-from mmseg_lrr.evaluation.output_paths import claim_name, output_folder
+from mmseg_lrr.evaluation.output_paths import check_names_of_all, claim_name, output_folder
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.class_areas import mean_over_classes
 
@@ -174,6 +174,19 @@ class LRRIoUMetric(IoUMetric):
         name = osp.splitext(osp.basename(data_sample['img_path']))[0] + '.png'
         claim_name(self._sources, name, data_sample['img_path'])
         save_label_png(osp.join(self.output_dir, name), labels)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Report the figures of what all processes counted.
+
+        Args:
+            size: Number of images.
+
+        Raises:
+            ValueError: Two images have the same name, each of another process, so that one's PNG
+                has replaced the other's.
+        """
+        check_names_of_all(self._sources)
+        return super().evaluate(size)
 
     def compute_metrics(self, results: list[ImageAreas]) -> dict[str, float]:
         """Report all figures and log the toolbox's table of classes and one of levels.

@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger, print_log
 
 from mmseg_lrr.evaluation.image_areas import image_name, prediction_map
 from mmseg_lrr.evaluation.label_png import save_label_png
-from mmseg_lrr.evaluation.output_paths import claim_name, output_folder
+from mmseg_lrr.evaluation.output_paths import check_names_of_all, claim_name, output_folder
 from mmseg_lrr.ops import checks
 from mmseg_lrr.replacing import replacing
 
@@ -129,6 +129,18 @@ class SubmissionFiles(BaseMetric):
                 f'the prediction of {image_name(data_sample)} holds classes '
                 f'{classes.min()}..{classes.max()}; the server knows 0..{self.num_classes - 1}'
             )
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Make the archive of what all processes wrote.
+
+        Args:
+            size: Number of images.
+
+        Raises:
+            ValueError: Two images have the same name, each of another process.
+        """
+        check_names_of_all(self._sources)
+        return super().evaluate(size)
 
     def compute_metrics(self, results: list[str]) -> dict[str, float]:
         """Make the archive of what this test wrote.

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -20,20 +21,28 @@ _OLD = 3600.0
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary name to write to, in the same folder, and rename it when all went well.
 
-    A file of that name stays as it was until then, and for good if the writing fails. The folder
-    is made if it is not there. A process's first file in a folder takes away what killed processes
-    left there, see :func:`remove_leftovers`.
+    A file of that name stays as it was until then, and for good if the writing fails; of a symbolic
+    link, the file that it leads to is replaced. The folder is made if it is not there. A process's
+    first file in a folder takes away what killed processes left there, see
+    :func:`remove_leftovers`.
 
     Args:
         path: The file to make or replace.
 
     Yields:
         The temporary path. The block has to create that file.
+
+    Raises:
+        FileExistsError: It is there and no regular file: a folder, a pipe or a device.
     """
     path = Path(path)
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f'{path} is no regular file, which alone could be replaced')
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(os.path.abspath(path.parent))
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    temporary = _temporary(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -57,8 +66,8 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(os.path.abspath(path.parent))
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    outdated = path.with_name(f'.{path.name}.old.{os.getpid()}.part')
+    temporary = _temporary(path)
+    outdated = _temporary(path, '.old')
     for left in (temporary, outdated):
         # Of a killed process that had this one's number, as all first processes of containers do.
         shutil.rmtree(left, ignore_errors=True)
@@ -71,6 +80,15 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(outdated, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(path: Path, more: str = '') -> Path:
+    """Name a temporary file beside a path, as :func:`remove_leftovers` knows them."""
+    name = path.name
+    # A name has at most 255 bytes, and a character at most four.
+    if len(os.fsencode(name)) > 200:
+        name = f'{zlib.crc32(os.fsencode(name)):08x}{name[-40:]}'
+    return path.with_name(f'.{name}{more}.{os.getpid()}.part')
 
 
 # Once a folder: it may have a hundred thousand files, each written through replacing().

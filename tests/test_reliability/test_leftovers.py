@@ -76,6 +76,49 @@ def test_a_killed_makers_folder_goes(tmp_path: Path, gone: int) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [f'.young.{gone}.part']
 
 
+@pytest.mark.parametrize('name', ['x' * 251 + '.png', 'ü' * 125 + '.png', '語' * 83 + '.png'])
+def test_the_longest_names_are_written(tmp_path: Path, name: str, gone: int) -> None:
+    """The temporary name is shorter, one of its own, and goes as others do."""
+    assert len(name.encode()) >= 253
+    path = tmp_path / name
+    with replacing(path) as temporary, replacing(tmp_path / f'y{name[1:]}') as other:
+        assert temporary != other
+        for file in (temporary, other):
+            file.write_bytes(b'whole')
+    assert path.read_bytes() == b'whole'
+    left = make(tmp_path / temporary.name.replace(str(os.getpid()), str(gone)))
+    remove_leftovers.cache_clear()
+    remove_leftovers(str(tmp_path))
+    assert not left.exists()
+    for content in ('old', 'new'):
+        with replacing_folder(tmp_path / 'made' / name) as folder:
+            (folder / 'a').write_text(content)
+    assert [file.read_text() for file in (tmp_path / 'made').rglob('a')] == ['new']
+
+
+def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / 'real').mkdir()
+    for name in ('old', 'new'):
+        (tmp_path / name).symlink_to(f'real/{name}')
+    (tmp_path / 'real' / 'old').write_text('old')
+    for name in ('old', 'new'):
+        with replacing(tmp_path / name) as temporary:
+            temporary.write_text('whole')
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / 'real' / name).read_text() == 'whole'
+
+
+@pytest.mark.parametrize('kind', ['folder', 'pipe', 'link'])
+def test_no_file_comes_in_the_place_of_something_else(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / kind
+    {'folder': os.mkdir, 'pipe': os.mkfifo,
+     'link': lambda link: os.symlink('/dev/null', link)}[kind](path)
+    with pytest.raises(FileExistsError, match='regular'), replacing(path):
+        pytest.fail('the block must not be entered')
+    assert [other.name for other in tmp_path.iterdir()] == [kind]
+    assert not path.is_file()
+
+
 def test_a_folder_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / 'data'
     path.mkdir()

@@ -3,11 +3,15 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from mmengine import dist
 
 from mmseg_lrr.ops import checks
+
+#: Most bytes that file systems give a name.
+_LONGEST = 255
 
 
 def output_file(name: str, value: Any) -> str | os.PathLike:
@@ -16,11 +20,19 @@ def output_file(name: str, value: Any) -> str | os.PathLike:
     Raises:
         TypeError, ValueError: It is no path.
         IsADirectoryError: It is a folder.
+        FileExistsError: It is a pipe or a device.
         NotADirectoryError: It lies below a file.
+        OSError: Nothing can be written there.
     """
-    if _checked(name, value).is_dir():
+    path = _resolved(name, value)
+    # Where a/b is not there yet, a/b/.. will be a folder.
+    if path.is_dir() or Path(value).name == '..':
         raise IsADirectoryError(f'{name} must be a file to make or replace, got the folder '
                                 f'{str(value)!r}')
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f'{name} must be a regular file to make or replace, got '
+                              f'{str(value)!r}')
+    _check_writable(name, value, path.parent)
     return value
 
 
@@ -30,10 +42,12 @@ def output_folder(name: str, value: Any) -> str | os.PathLike:
     Raises:
         TypeError, ValueError: It is no path.
         NotADirectoryError: It is a file, or lies below one.
+        OSError: Nothing can be written there.
     """
-    path = _checked(name, value)
+    path = _resolved(name, value)
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f'{name} must be a folder, got the file {str(value)!r}')
+    _check_writable(name, value, path)
     return value
 
 
@@ -70,13 +84,26 @@ def check_names_of_all(sources: dict[str, str]) -> None:
             claim_name(together, name, image)
 
 
-def _checked(name: str, value: Any) -> Path:
-    """Check what files and folders have in common."""
+def _resolved(name: str, value: Any) -> Path:
+    """Return where a path leads, of files and folders alike."""
     if '\0' in str(checks.path(name, value)):
         raise ValueError(f'{name} must be a path without NUL characters, got {value!r}')
-    path = Path(value)
-    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if any(len(os.fsencode(part)) > _LONGEST for part in Path(value).parts):
+        raise ValueError(f'{name} must have no name of more than {_LONGEST} bytes in it, got '
+                         f'{str(value)!r}')
+    return Path(os.path.realpath(value))
+
+
+def _check_writable(name: str, value: Any, folder: Path) -> None:
+    """Raise unless files can be made in a folder, or in the one that it will be made in."""
+    above = next(place for place in (folder, *folder.parents) if place.exists())
     if not above.is_dir():
         raise NotADirectoryError(f'{name} must lie in a folder, got {str(value)!r} below the file '
                                  f'{above}')
-    return path
+    try:
+        # The rights do not tell: the superuser has them all, in /proc too.
+        with TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise OSError(f'{name} must lie where files can be made, got {str(value)!r}: {error}'
+                      ) from error

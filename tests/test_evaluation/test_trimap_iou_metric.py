@@ -172,6 +172,12 @@ def test_curve_files(tmp_path) -> None:
     assert sorted(path.name for path in csv_path.parent.iterdir()) == ['curve.csv', 'curve.png']
 
 
+def test_two_names_of_one_file(tmp_path) -> None:
+    (tmp_path / 'link.png').symlink_to('curve.csv')
+    with pytest.raises(ValueError, match='plot_path must be another file than csv_path'):
+        TrimapIoUMetric(csv_path=tmp_path / 'curve.csv', plot_path=tmp_path / 'link.png')
+
+
 def test_plot_has_a_line_a_level(tmp_path) -> None:
     widths = range(1, 41)
     flat = {name: {w: 20.0 * i + 15 for w in widths} for i, name in enumerate(('32x', '8x', '4x'))}

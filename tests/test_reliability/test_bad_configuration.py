@@ -69,7 +69,7 @@ def registered() -> dict[str, tuple[Registry, type]]:
 LRR = dict(in_channels=[3, 4, 5, 6], num_classes=3)
 FCN = dict(in_channels=[3, 4, 5], num_classes=3)
 BRANCH = dict(in_channels={'32x': 3}, num_classes=3, num_bases=2, kernel_size=5)
-OUT = dict(output_dir='/nowhere/yet')
+OUT = dict(output_dir='nowhere/yet')
 VGG = dict(fc_channels=4)
 
 
@@ -346,19 +346,22 @@ TABLE = [
     *rows('TrimapIoUMetric', 'boundaries', 'edges', None, ['labels']),
     *[row for option in ('csv_path', 'plot_path')
       for row in rows('TrimapIoUMetric', option, 3, '', os.path.dirname(__file__),
-                      f'{__file__}/a', f'{__file__}/a/b', 'a\0b')],
+                      f'{__file__}/a', f'{__file__}/a/b', 'a\0b', 'nowhere/yet/..', '/dev/null',
+                      '/proc/self/x.csv', '/proc/nowhere/x.csv', 'x' * 256, f'no/{"x" * 256}/y')],
     Row('TrimapIoUMetric', dict(csv_path='a/b', plot_path='a/./b'), 'plot_path', "'a/./b'"),
     Row('LRRIoUMetric', dict(trimap=dict(csv_path=os.path.dirname(__file__))), 'csv_path',
         'test_reliability'),
     *rows('LRRIoUMetric', 'iou_metrics', 'IoU', [], 3, None),
     Row('LRRIoUMetric', dict(iou_metrics=['mIoU', 'IoU']), 'iou_metrics', "'IoU'"),
+    *rows('LRRIoUMetric', 'iou_metrics', ['mIoU', 'mIoU']),
     *rows('LRRIoUMetric', 'nan_to_num', 'a', NAN, INF),
     Row('LRRIoUMetric', dict(nan_to_num=1, absent_classes='zero'), 'nan_to_num', '1'),
     *rows('LRRIoUMetric', 'beta', 0, -1, '1', NAN, INF, None),
     *rows('LRRIoUMetric', 'trimap', 3, [3]),
     Row('LRRIoUMetric', dict(trimap=dict(widths=[0])), 'widths[0]', '0'),
     Row('LRRIoUMetric', dict(trimap=dict(width=[3])), 'trimap', "'width'"),
-    *rows('LRRIoUMetric', 'output_dir', 3, '', __file__, f'{__file__}/a', 'a\0b'),
+    *rows('LRRIoUMetric', 'output_dir', 3, '', __file__, f'{__file__}/a', 'a\0b', '/proc/nowhere',
+          'x' * 256),
     *rows('LRRIoUMetric', 'format_only', 1, None),
     Row('LRRIoUMetric', dict(format_only=True), 'output_dir', 'None'),
     *rows('LRRIoUMetric', 'keep_results', False, None),

@@ -97,6 +97,8 @@ class LRRIoUMetric(IoUMetric):
                             f'{iou_metrics!r}')
         for name in names:
             checks.one_of('iou_metrics', name, _FIGURES)
+        if len(set(names)) < len(names):
+            raise ValueError(f'iou_metrics must differ from one another, got {iou_metrics!r}')
         checks.one_of('absent_classes', absent_classes, ABSENT_CLASSES)
         checks.one_of('keep_results', keep_results, (True, ))
         checks.metric_options(collect_device, prefix)

@@ -94,7 +94,7 @@ class TrimapIoUMetric(BaseMetric):
             if path is not None:
                 output_file(name, path)
         if csv_path is not None and plot_path is not None and (
-                os.path.abspath(csv_path) == os.path.abspath(plot_path)):
+                os.path.realpath(csv_path) == os.path.realpath(plot_path)):
             raise ValueError(f'plot_path must be another file than csv_path, got {plot_path!r} for '
                              'both')
         self.csv_path = csv_path

@@ -196,7 +196,17 @@ def test_reads_the_kept_file_only_if_it_is_of_the_same_settings(tmp_path, logged
     head = Head()
     make_runner(work, dataset, [head], hook=dict(seed=7)).train()
     np.testing.assert_array_equal(head.bases.numpy(), expected_bases(dataset, seed=7))
-    assert set(json.loads((work / 'class_bases.json').read_text())) == {'made_from', 'sha256'}
+    record = work / 'class_bases.json'
+    assert set(json.loads(record.read_text())) == {'made_from', 'sha256'}
+
+    # Nor is one whose record is damaged.
+    whole = record.read_bytes()
+    for damaged in (whole[:-5], b'', b'\xff', b'[' * 100_000):
+        record.write_bytes(damaged)
+        head = Head()
+        make_runner(work, dataset, [head], hook=dict(seed=7)).train()
+        np.testing.assert_array_equal(head.bases.numpy(), expected_bases(dataset, seed=7))
+        assert record.read_bytes() == whole
 
 
 def test_takes_a_file_instead(tmp_path):

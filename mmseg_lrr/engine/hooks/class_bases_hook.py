@@ -131,10 +131,12 @@ class ClassBasesHook(Hook):
         if kept.is_file() and record.is_file():
             # The file's own digest tells a pair that a crash between two writes has mismatched.
             digest = hashlib.sha256(kept.read_bytes()).hexdigest()
-            if json.loads(record.read_text()) == {'made_from': fingerprint, 'sha256': digest}:
+            # Bytes are compared, as a damaged record cannot be parsed.
+            if record.read_bytes() == _record(fingerprint, digest):
                 runner.logger.info(f'Class bases of an earlier run read from {kept}')
                 return load_class_bases(kept, num_classes, num_bases)
-            runner.logger.info(f'{kept} is of other settings; the class bases are computed anew')
+            runner.logger.info(f'{kept} is of other settings, or {record.name} is damaged; '
+                               'the class bases are computed anew')
 
         runner.logger.info(
             f'Computing class bases from {len(label_maps)} training label maps; '
@@ -145,9 +147,14 @@ class ClassBasesHook(Hook):
         )
         digest = save_class_bases(kept, bases)
         with replacing(record) as temporary:
-            temporary.write_text(json.dumps({'made_from': fingerprint, 'sha256': digest}))
+            temporary.write_bytes(_record(fingerprint, digest))
         runner.logger.info(f'Class bases written to {kept}')
         return bases
+
+
+def _record(fingerprint: str, digest: str) -> bytes:
+    """Return what is kept beside the bases."""
+    return json.dumps({'made_from': fingerprint, 'sha256': digest}).encode()
 
 
 def _heads_with_bases(model: nn.Module) -> dict[str, nn.Module]:

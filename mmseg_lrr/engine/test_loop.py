@@ -97,9 +97,9 @@ class LRRTestLoop(TestLoop):
             ``failures.json`` in the work directory (``path``, ``stage`` and ``error`` of each; an
             empty list if there are none), and the metrics say how many there are,
             ``failed_images``. If something else ends the test, each process that had failures by
-            then writes its own, all but the first process to ``failures_<rank>.json``. Needs a
-            batch size of 1. In a distributed test, images that the sampler adds to make the
-            processes' shares equal are left out.
+            then writes its own, all but the first process to ``failures_<rank>.json``. A test
+            begins by removing an earlier one's lists. Needs a batch size of 1. In a distributed
+            test, images that the sampler adds to make the processes' shares equal are left out.
         max_pending: most batches whose CRF and metrics may be waiting or running while the network
             sees another; each keeps its scores in memory. 0: no overlap.
 
@@ -134,7 +134,7 @@ class LRRTestLoop(TestLoop):
         self.runner.model.eval()
         self.failures = []
         if self.collect_failures:
-            self._list_path().unlink(missing_ok=True)
+            self._remove_lists()
         try:
             with self._executor() as executor, self._crf_left_to_this_loop():
                 self._run_batches(executor)
@@ -266,6 +266,19 @@ class LRRTestLoop(TestLoop):
         """Where this process writes failures."""
         rank = dist.get_rank()
         return Path(self.runner.work_dir) / (f'failures_{rank}.json' if rank else 'failures.json')
+
+    def _remove_lists(self) -> None:
+        """Remove an earlier test's lists.
+
+        Each process removes its own, which no other may have written by then; those of processes
+        that this test does not have, the first.
+        """
+        self._list_path().unlink(missing_ok=True)
+        if dist.is_main_process():
+            for path in Path(self.runner.work_dir).glob('failures_*.json'):
+                rank = path.stem.removeprefix('failures_')
+                if rank.isdecimal() and int(rank) >= dist.get_world_size():
+                    path.unlink()
 
     def _write_failures(self, records: list[dict[str, str]]) -> None:
         path = self._list_path()

@@ -384,10 +384,31 @@ def test_broken_loader_is_no_images_failure(images: Path, tmp_path: Path) -> Non
 
 
 def test_a_run_without_failures_says_so(images: Path, tmp_path: Path) -> None:
-    (tmp_path / 'failures.json').write_text('["of an earlier run"]')
+    for name in ('failures.json', 'failures_1.json', 'failures_12.json', 'failures_mine.json'):
+        (tmp_path / name).write_text('["of an earlier run"]')
     metrics, _ = run(segmentor(), images, tmp_path, loop=dict(collect_failures=True))
     assert metrics['failed_images'] == 0
     assert json.loads((tmp_path / 'failures.json').read_text()) == []
+    # Those of processes that this test does not have are gone, and nothing else.
+    assert sorted(path.name for path in tmp_path.glob('failures*')) == [
+        'failures.json', 'failures_mine.json']
+
+
+@pytest.mark.parametrize('rank', [0, 1])
+def test_a_list_of_another_process_of_this_test_stays(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    """It may have failed before this one begins."""
+    monkeypatch.setattr('mmengine.dist.get_rank', lambda: rank)
+    monkeypatch.setattr('mmengine.dist.is_main_process', lambda: rank == 0)
+    monkeypatch.setattr('mmengine.dist.get_world_size', lambda: 3)
+    names = ['failures.json', *(f'failures_{other}.json' for other in (1, 2, 3))]
+    for name in names:
+        (tmp_path / name).write_text('["of another process"]')
+    runner, _ = make_runner(segmentor(), images, tmp_path, loop=dict(collect_failures=True))
+    runner.build_test_loop(runner._test_loop)._remove_lists()
+    assert sorted(path.name for path in tmp_path.glob('failures*')) == [
+        name for name in names if name != names[rank] and (rank or name != names[3])]
 
 
 def test_failures_are_listed_even_if_no_image_is_left(images: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine import dist
 from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.fileio.backends import backends
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
@@ -209,12 +210,22 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
         if template.count('{}') != 1 or template.count('{') + template.count('}') != 2:
             raise ValueError('filename_tmpl must have one {}, for the epoch or iteration, got '
                              f'{template!r}')
+        if Path(template).name != template:
+            raise ValueError('filename_tmpl must name files of the folder itself, without '
+                             f'separators, got {template!r}')
     for name in ('backend_args', 'file_client_args'):
         if not isinstance(given.get(name, {}), Mapping):
             raise TypeError(f'{name} must be a dict, got {given[name]!r}')
+    if 'backend' in given.get('backend_args', {}):
+        checks.one_of("backend_args['backend']", given['backend_args']['backend'], backends)
     for name in ('save_best', 'rule', 'greater_keys', 'less_keys', 'published_keys'):
         if name in given:
             given[name] = _texts(name, given[name])
+    lowered = [{key.lower() for key in given.get(name, ())}
+               for name in ('greater_keys', 'less_keys')]
+    if set.intersection(*lowered):
+        raise ValueError('less_keys must be other metrics than greater_keys, got '
+                         f'{given["less_keys"]!r} with greater_keys={given["greater_keys"]!r}')
     _check_best(given)
     return {**options, **given}
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import mmseg
 from mmengine.config import Config, DictAction
 
+from mmseg_lrr.datasets.listed_files import check_configured_lists
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 
 from .cpu_processes import cpu_process_group
@@ -105,6 +106,30 @@ def _launcher(argv: Sequence[str]) -> str:
         return 'none'  # The toolbox's script says what is wrong.
 
 
+def _options(argv: Sequence[str]) -> argparse.Namespace | None:
+    """What of the toolbox's options says which config its script goes by.
+
+    None if they cannot be read, which the script says.
+    """
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument('--work-dir')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    try:
+        return parser.parse_known_args(argv)[0]
+    except argparse.ArgumentError:
+        return None
+
+
+def _check_lists(argv: Sequence[str], *loaders: str) -> None:
+    """Refuse empty lists of images of the config's data loaders."""
+    cfg, options = _config(argv), _options(argv)
+    if cfg is None or options is None:
+        return
+    cfg.merge_from_dict(options.cfg_options)
+    for loader in loaders:
+        check_configured_lists((cfg.get(loader) or {}).get('dataset') or {})
+
+
 def _resume(argv: Sequence[str], cfg: Config | None) -> list[str]:
     """Let ``--resume`` go on from the work folder although the config names a ``load_from``.
 
@@ -116,13 +141,9 @@ def _resume(argv: Sequence[str], cfg: Config | None) -> list[str]:
     resuming = [word for word in arguments if _abbreviates(word, '--resume')]
     if not resuming or cfg is None:
         return arguments
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    parser.add_argument('--work-dir')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
-    try:
-        options = parser.parse_known_args(arguments)[0]
-    except argparse.ArgumentError:
-        return arguments  # The toolbox's script says what is wrong.
+    options = _options(arguments)
+    if options is None:
+        return arguments
     cfg = copy.deepcopy(cfg)
     cfg.merge_from_dict(options.cfg_options)
     if 'load_from' in options.cfg_options or cfg.get('load_from') is None:
@@ -199,6 +220,7 @@ def train(argv: Sequence[str] | None = None) -> None:
         argv: Arguments without the program's name; those of this process by default.
     """
     arguments = sys.argv[1:] if argv is None else argv
+    _check_lists(arguments, 'train_dataloader', 'val_dataloader')
     _run_launched('train.py', _resume(arguments, _config(arguments)))
 
 
@@ -216,6 +238,7 @@ def test(argv: Sequence[str] | None = None) -> None:
         # As argparse ends for the toolbox's own options.
         print(f'test.py: error: argument --crf: {error}', file=sys.stderr)
         raise SystemExit(2) from error
+    _check_lists(arguments, 'test_dataloader')
     _run_launched('test.py', arguments, _TEST_HELP)
 
 

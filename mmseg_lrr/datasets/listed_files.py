@@ -56,6 +56,26 @@ def check_lists_within(dataset: Any) -> None:
                 f'the data set {type(inner).__name__} (ann_file={inner.ann_file!r})')
 
 
+def check_configured_lists(cfg: Mapping[str, Any]) -> None:
+    """Refuse empty lists before the data sets are built: the toolbox's fail without naming them.
+
+    Args:
+        cfg: config of a data set, or of one that wraps others. Lists that are not there, or not on
+            this machine, are left to the data sets.
+
+    Raises:
+        ValueError: naming the list.
+    """
+    wrapped = cfg.get('datasets', [cfg['dataset']] if 'dataset' in cfg else [])
+    for inner in wrapped:
+        check_configured_lists(inner)
+    path = os.path.join(str(cfg.get('data_root') or ''), str(cfg.get('ann_file') or ''))
+    if os.path.isfile(path):
+        with open(path, 'rb') as file:
+            if not file.read().strip():
+                raise ValueError(f'the list ann_file={path} lists no images')
+
+
 def datasets_within(dataset: Any) -> Iterator[Any]:
     """Yield the data sets that wrappers (``ConcatDataset``, ``RepeatDataset``, ...) hold."""
     if hasattr(dataset, 'datasets'):

@@ -24,7 +24,9 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import nn
 
+from mmseg_lrr.apis import toolbox
 from mmseg_lrr.datasets import LabelMaps, compute_class_bases
+from mmseg_lrr.datasets.listed_files import check_configured_lists
 from mmseg_lrr.evaluation.metrics import LRRIoUMetric, TrimapIoUMetric
 
 from ..small_segmentors import (
@@ -380,6 +382,28 @@ def listed(folder: Path, kind: str, text: str, **options: object) -> object:
 def test_empty_lists_are_refused(tmp_path: Path, kind: str, text: str) -> None:
     with pytest.raises(ValueError, match=r'the list ann_file=.*list\.txt lists no images'):
         listed(tmp_path, kind, text)
+
+
+@pytest.mark.parametrize('command, option', [
+    ('train', 'train_dataloader.dataset'), ('train', 'val_dataloader.dataset.dataset'),
+    ('test', 'test_dataloader.dataset.datasets.1')])
+@pytest.mark.parametrize('text', ['', '\n'])
+def test_empty_lists_of_the_toolboxs_data_sets_are_refused(
+    tmp_path: Path, command: str, option: str, text: str
+) -> None:
+    """By themselves these end with "need at least one array to concatenate", or look for .jpg."""
+    (tmp_path / 'list.txt').write_text('a\n')
+    (tmp_path / 'empty.txt').write_text(text)
+    one = dict(type='PascalVOCDataset', data_root=str(tmp_path), ann_file='list.txt')
+    repeated, joined = (dict(type='RepeatDataset', dataset=one, times=2),
+                        dict(type='ConcatDataset', datasets=[one, one]))
+    for dataset in (one, repeated, joined):
+        check_configured_lists(dataset)
+    config = tmp_path / 'config.py'
+    config.write_text(f'train_dataloader = dict(dataset={one})\nval_dataloader = dict(dataset='
+                      f'{repeated})\ntest_dataloader = dict(dataset={joined})\n')
+    with pytest.raises(ValueError, match=r'the list ann_file=.*empty\.txt lists no images'):
+        getattr(toolbox, command)([str(config), '--cfg-options', f'{option}.ann_file=empty.txt'])
 
 
 @pytest.mark.parametrize('indices, names', [(2, 'ab'), (-1, 'c'), ([2, 0, -2], 'cab')])

@@ -14,7 +14,7 @@ from mmseg_lrr.datasets.listed_files import check_lists_within
 
 @HOOKS.register_module()
 class DataListHook(Hook):
-    """Refuse a data set whose list leads out of its folders, or is empty, before it is used.
+    """Refuse a data set whose list leads out of its folders, before it is used.
 
     A list of names is often somebody else's file, and the toolbox joins what it says to the folder
     of ``data_prefix``, ``../`` and all. This package's data sets look at their lists themselves;

@@ -218,6 +218,9 @@ def train(argv: Sequence[str] | None = None) -> None:
 
     Args:
         argv: Arguments without the program's name; those of this process by default.
+
+    Raises:
+        ValueError: A data set's list of images is empty.
     """
     arguments = sys.argv[1:] if argv is None else argv
     _check_lists(arguments, 'train_dataloader', 'val_dataloader')
@@ -231,6 +234,9 @@ def test(argv: Sequence[str] | None = None) -> None:
 
     Args:
         argv: Arguments without the program's name; those of this process by default.
+
+    Raises:
+        ValueError: A data set's list of images is empty.
     """
     try:
         arguments = translate(sys.argv[1:] if argv is None else argv)

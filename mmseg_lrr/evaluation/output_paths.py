@@ -22,7 +22,7 @@ def output_file(name: str, value: Any) -> str | os.PathLike:
         IsADirectoryError: It is a folder.
         FileExistsError: It is a pipe or a device.
         NotADirectoryError: It lies below a file.
-        OSError: Nothing can be written there.
+        OSError: It cannot be followed, or nothing can be written there.
     """
     path = _resolved(name, value)
     # Where a/b is not there yet, a/b/.. will be a folder.
@@ -42,7 +42,7 @@ def output_folder(name: str, value: Any) -> str | os.PathLike:
     Raises:
         TypeError, ValueError: It is no path.
         NotADirectoryError: It is a file, or lies below one.
-        OSError: Nothing can be written there.
+        OSError: It cannot be followed, or nothing can be written there.
     """
     path = _resolved(name, value)
     if path.exists() and not path.is_dir():
@@ -91,6 +91,13 @@ def _resolved(name: str, value: Any) -> Path:
     if any(len(os.fsencode(part)) > _LONGEST for part in Path(value).parts):
         raise ValueError(f'{name} must have no name of more than {_LONGEST} bytes in it, got '
                          f'{str(value)!r}')
+    try:
+        os.stat(value)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # It can be made, or lies below a file, which is looked for later.
+    except OSError as error:
+        raise OSError(f'{name} must be a path that can be followed, got {str(value)!r}: {error}'
+                      ) from error
     return Path(os.path.realpath(value))
 
 

@@ -347,7 +347,8 @@ TABLE = [
     *[row for option in ('csv_path', 'plot_path')
       for row in rows('TrimapIoUMetric', option, 3, '', os.path.dirname(__file__),
                       f'{__file__}/a', f'{__file__}/a/b', 'a\0b', 'nowhere/yet/..', '/dev/null',
-                      '/proc/self/x.csv', '/proc/nowhere/x.csv', 'x' * 256, f'no/{"x" * 256}/y')],
+                      '/proc/self/x.csv', '/proc/nowhere/x.csv', 'x' * 256, f'no/{"x" * 256}/y',
+                      'a/' * 3000)],
     Row('TrimapIoUMetric', dict(csv_path='a/b', plot_path='a/./b'), 'plot_path', "'a/./b'"),
     Row('LRRIoUMetric', dict(trimap=dict(csv_path=os.path.dirname(__file__))), 'csv_path',
         'test_reliability'),

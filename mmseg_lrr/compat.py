@@ -9,6 +9,7 @@ the toolbox would not load itself.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import functools
 import importlib
 import importlib.abc
@@ -20,7 +21,7 @@ import re
 import sys
 import zipfile
 from _compat_pickle import IMPORT_MAPPING
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -316,6 +317,21 @@ _listed_pickle = ModuleType('mmseg_lrr.compat.listed_pickle')
 _listed_pickle.__dict__.update(vars(pickle), Unpickler=_ListedUnpickler, load=_listed_load)
 
 
+@contextlib.contextmanager
+def _own_statistics() -> Iterator[None]:
+    """Keep the statistics of mmengine's HistoryBuffer, which a buffer in a file sets for all."""
+    from mmengine.logging import HistoryBuffer
+
+    # Its first buffer fills in the four.
+    methods = HistoryBuffer()._statistics_methods
+    before = dict(methods)
+    try:
+        yield
+    finally:
+        methods.clear()
+        methods.update(before)
+
+
 def load_protected(file: Any, map_location: Any = None) -> Any:
     """Load a checkpoint; nothing in it is executed.
 
@@ -337,12 +353,13 @@ def load_protected(file: Any, map_location: Any = None) -> Any:
     try:
         if isinstance(name, Path):
             _check_archive(name)
-        if _release(torch.__version__) >= (2, 6):
-            content = torch.load(file, map_location=map_location, weights_only=True)
-        else:
-            # Earlier releases cannot be told what mmengine's checkpoints hold.
-            content = torch.load(file, map_location=map_location, weights_only=False,
-                                 pickle_module=_listed_pickle)
+        with _own_statistics():
+            if _release(torch.__version__) >= (2, 6):
+                content = torch.load(file, map_location=map_location, weights_only=True)
+            else:
+                # Earlier releases cannot be told what mmengine's checkpoints hold.
+                content = torch.load(file, map_location=map_location, weights_only=False,
+                                     pickle_module=_listed_pickle)
         return ordinary(content, HistoryBuffer)
     except (FileNotFoundError, _RefusedArchive):
         raise

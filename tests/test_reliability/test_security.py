@@ -265,6 +265,19 @@ def test_arrays_of_a_checkpoint_are_numpys_own(
     assert [type(data) for data in content['hub'].data] == [np.ndarray, np.ndarray]
 
 
+@pytest.mark.parametrize('version', ['2.5.1', torch.__version__])
+def test_a_checkpoint_changes_no_statistics_of_other_buffers(
+    tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = HistoryBuffer([1.], [1])
+    hostile._statistics_methods = {'mean': torch.Size, 'other': torch.Size}
+    torch.save({'hub': hostile}, tmp_path / 'hostile.pth')
+    monkeypatch.setattr(torch, '__version__', version)
+    CheckpointLoader.load_checkpoint(str(tmp_path / 'hostile.pth'))
+    assert HistoryBuffer([1., 2.], [1, 1]).statistics('mean') == 1.5
+    assert 'other' not in HistoryBuffer._statistics_methods
+
+
 class Test_before_torch_2_6:  # noqa: N801
     """The unpickler for releases that cannot be told what mmengine's checkpoints hold."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
+from mmseg_lrr.datasets.listed_files import check_configured_lists
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 from mmseg_lrr.ops import checks
 
@@ -90,9 +91,10 @@ def run_test(cfg: Config, checkpoint: str) -> TestResult:
         checkpoint: file.
 
     Raises:
-        ValueError: if the checkpoint is one of another network.
+        ValueError: if the checkpoint is one of another network, or the list of images is empty.
     """
     cfg = copy.deepcopy(cfg)
+    check_configured_lists(cfg.test_dataloader.dataset)
     cfg.load_from = checkpoint
     # Runs of one name that start within a second would share their log and its times.
     cfg.experiment_name = f'{cfg.get("experiment_name", "test")}_{next(_numbers)}'

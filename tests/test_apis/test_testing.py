@@ -75,6 +75,13 @@ def test_seconds_are_of_one_run(project: Path, cfg: Config,
     assert all(result.num_images == 3 and result.seconds_per_image > 0 for result in results)
 
 
+def test_an_empty_list_is_named(project: Path, cfg: Config, tmp_path: Path) -> None:
+    (tmp_path / 'none.txt').write_text('\n')
+    cfg.test_dataloader.dataset.ann_file = str(tmp_path / 'none.txt')
+    with pytest.raises(ValueError, match=r'the list ann_file=.*none\.txt lists no images'):
+        evaluate(cfg, str(project / 'weights.pth'))
+
+
 def test_no_crf_means_none(cfg: Config) -> None:
     """Whatever the config says; the report's rows must be what their names say."""
     cfg.model.test_cfg.crf = cfg.tta_model.crf = dict(type='DenseCRF')

@@ -271,7 +271,9 @@ def test_evaluation_overlaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     project = make_project(tmp_path, num_images=2)
     rows = run_benchmark(
         monkeypatch, capsys, 'evaluation', project / 'config.py', '--images', 2, '--runs', 1,
-        '--threads', torch.get_num_threads())
+        '--threads', torch.get_num_threads(),
+        # The toolbox keeps visualizers by their name, this one with a folder that is gone then.
+        '--cfg-options', 'visualizer.name=evaluation_benchmark')
     network, cells = list(rows.items())[-1]
     crf, both, overlapped = map(float, cells[:3])
     assert float(network) + crf == pytest.approx(both, rel=2e-3)

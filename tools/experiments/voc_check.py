@@ -60,9 +60,12 @@ def main() -> None:
                         help='default: 0')
     parser.add_argument('--rows', nargs='+', choices=ROWS, metavar='ROW', default=list(CHECKED),
                         help=f'default: {"; ".join(CHECKED)}')
+    parser.add_argument('--head-rate', type=float, metavar='FACTOR',
+                        help="factor of the heads' rates instead of those in camvid_rows.py; with a "
+                        '--work-dir of its own')
     args = parser.parse_args()
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
-    experiment = VocExperiment(args.data_root, args.work_dir, args.iters)
+    experiment = VocExperiment(args.data_root, args.work_dir, args.iters, args.head_rate)
     for seed in args.seeds:
         for row in args.rows:
             run_row(row, seed, experiment)

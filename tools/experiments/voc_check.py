@@ -61,8 +61,8 @@ def main() -> None:
     parser.add_argument('--rows', nargs='+', choices=ROWS, metavar='ROW', default=list(CHECKED),
                         help=f'default: {"; ".join(CHECKED)}')
     parser.add_argument('--head-rate', type=float, metavar='FACTOR',
-                        help="factor of the heads' rates instead of those in camvid_rows.py; with a "
-                        '--work-dir of its own')
+                        help="factor of the heads' rates instead of those in camvid_rows.py; with "
+                        'a --work-dir of its own')
     args = parser.parse_args()
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     experiment = VocExperiment(args.data_root, args.work_dir, args.iters, args.head_rate)

@@ -309,7 +309,10 @@ class _ListedUnpickler(pickle._Unpickler):
 
 def _listed_load(file: Any, **options: Any) -> Any:
     """``pickle.load``, which torch calls for files older than its archives."""
-    return _ListedUnpickler(file, **options).load()
+    try:
+        return _ListedUnpickler(file, **options).load()
+    except KeyError as error:  # as the compiled one names what is no pickle
+        raise pickle.UnpicklingError(f'invalid load key {error}') from error
 
 
 #: A module as ``torch.load`` wants one, in which :class:`_ListedUnpickler` stands for pickle's.

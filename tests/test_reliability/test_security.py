@@ -294,6 +294,11 @@ class Test_before_torch_2_6:  # noqa: N801
             compat._listed_load(io.BytesIO(b'\x80\x02' + name + b'N}(' + text + name + b'u\x86b.'))
         assert getattr(listed, 'update', None) is not listed
 
+    def test_what_is_no_pickle_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / 'text.pth').write_bytes(b'no image, and no checkpoint')
+        with pytest.raises(pickle.UnpicklingError, match=r'refused: .*text\.pth .*invalid load key'):
+            compat.load_protected(tmp_path / 'text.pth')
+
     @pytest.mark.parametrize('zipped', [True, False])
     def test_good_checkpoint_loads(self, tmp_path: Path, zipped: bool) -> None:
         torch.save(checkpoint(), tmp_path / 'good.pth', _use_new_zipfile_serialization=zipped)

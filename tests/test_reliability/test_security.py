@@ -296,7 +296,7 @@ class Test_before_torch_2_6:  # noqa: N801
 
     def test_what_is_no_pickle_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / 'text.pth').write_bytes(b'no image, and no checkpoint')
-        with pytest.raises(pickle.UnpicklingError, match=r'refused: .*text\.pth .*invalid load key'):
+        with pytest.raises(pickle.UnpicklingError, match=r'refused: .*invalid load key'):
             compat.load_protected(tmp_path / 'text.pth')
 
     @pytest.mark.parametrize('zipped', [True, False])

@@ -3,10 +3,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import Tensor, nn
+from torch import nn
+
+from ..ops.weights import describe_weight
 
 #: What only training reads: a checkpoint may leave it out.
 _TRAINING_ALONE = ('auxiliary_head.', 'decode_head.dilation.', 'decode_head.erosion.')
@@ -43,30 +44,16 @@ def check_checkpoint(model: nn.Module, checkpoint: str | Path) -> None:
     saved = {name.removeprefix('module.'): value for name, value in saved.items()}
     wrong = []
     for name, own in segmentor.state_dict().items():
-        expected = str(tuple(own.shape))
+        shape = tuple(own.shape)
         if name not in saved:
             if not name.startswith(_TRAINING_ALONE) and not name.endswith(_COUNTS):
-                wrong.append(f'{name} {expected} is missing')
-        elif (got := _describe(saved[name], own)) != expected:
-            wrong.append(f'{name} is {got}, expected {expected}')
+                wrong.append(f'{name} {shape} is missing')
+            continue
+        got = describe_weight(saved[name], shape, floating=own.is_floating_point())
+        if got != str(shape):
+            wrong.append(f'{name} is {got}, expected {shape}')
     if wrong:
         more = len(wrong) - _MOST_LISTED
         listed = '; '.join(wrong[:_MOST_LISTED]) + (f'; and {more} more' if more > 0 else '')
         raise ValueError(f'checkpoint {checkpoint} is not one of the network in the config: '
                          f'{listed}')
-
-
-def _describe(value: Any, own: Tensor) -> str:
-    """A tensor's shape, and what makes it no value of the network's ``own`` tensor."""
-    if not isinstance(value, Tensor):
-        return f'a {type(value).__name__}'
-    shape = str(tuple(value.shape))
-    if value.is_meta:
-        return f'{shape} without data'
-    if value.layout != own.layout or value.is_quantized:
-        return f'{shape}, {"quantised" if value.is_quantized else value.layout}'
-    if own.is_floating_point() and not value.is_floating_point():
-        return f'{shape} of {value.dtype}'
-    if not value.isfinite().all():
-        return f'{shape} with values that are not finite'
-    return shape

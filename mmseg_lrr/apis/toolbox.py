@@ -9,7 +9,6 @@ line and translated before.
 from __future__ import annotations
 
 import argparse
-import copy
 import runpy
 import sys
 from collections.abc import Sequence
@@ -120,13 +119,18 @@ def _options(argv: Sequence[str]) -> argparse.Namespace | None:
         return None
 
 
-def _check_lists(argv: Sequence[str], *loaders: str) -> None:
-    """Refuse empty lists of images of the config's data loaders."""
+def _configured(argv: Sequence[str]) -> Config | None:
+    """The config as ``--cfg-options`` change it; None if the script is to say what is wrong."""
     cfg, options = _config(argv), _options(argv)
     if cfg is None or options is None:
-        return
+        return None
     cfg.merge_from_dict(options.cfg_options)
-    for loader in loaders:
+    return cfg
+
+
+def _check_lists(cfg: Config | None, *loaders: str) -> None:
+    """Refuse empty lists of images of the config's data loaders."""
+    for loader in loaders if cfg is not None else ():
         check_configured_lists((cfg.get(loader) or {}).get('dataset') or {})
 
 
@@ -139,14 +143,10 @@ def _resume(argv: Sequence[str], cfg: Config | None) -> list[str]:
     """
     arguments = list(argv)
     resuming = [word for word in arguments if _abbreviates(word, '--resume')]
-    if not resuming or cfg is None:
+    if not resuming or cfg is None or cfg.get('load_from') is None:
         return arguments
     options = _options(arguments)
-    if options is None:
-        return arguments
-    cfg = copy.deepcopy(cfg)
-    cfg.merge_from_dict(options.cfg_options)
-    if 'load_from' in options.cfg_options or cfg.get('load_from') is None:
+    if 'load_from' in options.cfg_options:
         return arguments
     work_dir = (options.work_dir or cfg.get('work_dir')
                 or Path('work_dirs') / Path(cfg.filename).stem)
@@ -204,9 +204,9 @@ def _run(script: Path, argv: Sequence[str], more_help: str = '') -> None:
         raise
 
 
-def _run_launched(name: str, argv: Sequence[str], more_help: str = '') -> None:
+def _run_launched(name: str, argv: Sequence[str], cfg: Config | None, more_help: str = '') -> None:
     """Run a script that knows ``--launcher``, with or without GPUs."""
-    with cpu_process_group(_launcher(argv), _config(argv)) as options:
+    with cpu_process_group(_launcher(argv), cfg) as options:
         _run(find_script(name), _with_options(argv, options), more_help)
 
 
@@ -223,8 +223,9 @@ def train(argv: Sequence[str] | None = None) -> None:
         ValueError: A data set's list of images is empty.
     """
     arguments = sys.argv[1:] if argv is None else argv
-    _check_lists(arguments, 'train_dataloader', 'val_dataloader')
-    _run_launched('train.py', _resume(arguments, _config(arguments)))
+    cfg = _configured(arguments)
+    _check_lists(cfg, 'train_dataloader', 'val_dataloader')
+    _run_launched('train.py', _resume(arguments, cfg), cfg)
 
 
 def test(argv: Sequence[str] | None = None) -> None:
@@ -244,8 +245,9 @@ def test(argv: Sequence[str] | None = None) -> None:
         # As argparse ends for the toolbox's own options.
         print(f'test.py: error: argument --crf: {error}', file=sys.stderr)
         raise SystemExit(2) from error
-    _check_lists(arguments, 'test_dataloader')
-    _run_launched('test.py', arguments, _TEST_HELP)
+    cfg = _configured(arguments)
+    _check_lists(cfg, 'test_dataloader')
+    _run_launched('test.py', arguments, cfg, _TEST_HELP)
 
 
 def script(argv: Sequence[str] | None = None) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..compat import load_protected
 from ..ops import checks
+from ..ops.weights import describe_weight
 from .config_check import bare_model
 from .dagnn_layers import dagnn_layers
 from .mat_file import write_mat
@@ -185,31 +186,16 @@ def _check(weights: Mapping[str, Tensor], parameters: list[Parameter], layout: L
     expected = {p.key: p.torch_shape for p in parameters if p.stored}
     problems = [f'  missing: {key}' for key in expected if key not in weights]
     for key, value in weights.items():
-        if key not in expected and not key.startswith(_LEFT_OUT):
+        if key in expected:
+            got = describe_weight(value, expected[key])
+            if got != str(expected[key]):
+                problems.append(f'  wrong: {key} is {got}, expected {expected[key]}')
+        elif not key.startswith(_LEFT_OUT):
             problems.append(f'  extra: {key}')
-        elif key in expected and (got := _describe(value, expected[key])) != str(expected[key]):
-            problems.append(f'  wrong: {key} is {got}, expected {expected[key]}')
     if problems:
         raise ValueError(
             '\n'.join([f'the weights are not those of {layout} as released', *problems])
         )
-
-
-def _describe(value: Any, expected: tuple[int, ...]) -> str:
-    """A weight's shape and, if that is as expected, what else is wrong with it."""
-    if not isinstance(value, Tensor):
-        return f'a {type(value).__name__}'
-    shape = str(tuple(value.shape))
-    if shape != str(expected):
-        return shape
-    if not value.is_floating_point():
-        return f'{shape} of {value.dtype}'
-    # A tensor may repeat a few numbers without end, which no memory holds.
-    if (value.is_meta or value.layout is not torch.strided
-            or value.untyped_storage().nbytes() < value.nbytes):
-        return f'{shape} without data of its own'
-    # As they are written, in single precision.
-    return shape if torch.isfinite(value.float()).all() else f'{shape} with infinity or NaN'
 
 
 def _config_settings(config: Config, warnings: list[str]) -> dict[str, Any]:

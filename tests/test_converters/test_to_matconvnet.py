@@ -228,8 +228,8 @@ def test_odd_checkpoints_are_refused(tmp_path, params, change, message):
         (lambda weight: weight.to('meta'), 'without data of its own'),
         (lambda weight: weight.to_sparse(), 'without data of its own'),
         (lambda weight: torch.ones(1).expand(weight.shape), 'without data of its own'),
-        (lambda weight: weight * np.nan, 'with infinity or NaN'),
-        (lambda weight: weight.double() * 1e300, 'with infinity or NaN'),
+        (lambda weight: weight * np.nan, 'with values that are not finite'),
+        (lambda weight: weight.double() * 1e300, 'with values that are not finite'),
     ],
 )
 def test_weights_are_finite_numbers(tmp_path, params, change, message):

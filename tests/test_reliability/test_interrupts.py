@@ -150,39 +150,44 @@ def test_resume_of_a_second_stage_goes_on_from_its_own_folder(tmp_path: Path, th
     config.write_text(f"load_from = 'stage1.pth'\nwork_dir = {str(tmp_path)!r}\n")
     if there:
         (tmp_path / 'last_checkpoint').write_text('x')
-    cfg = toolbox._config([str(config)])
+
+    def resumed(argv: list[str]) -> list[str]:
+        return toolbox._resume(argv, toolbox._configured(argv))
+
     argv = [str(config), '--amp', '--resume']
     expected = ([*argv, '--cfg-options', 'load_from=None'] if there else argv[:2])
-    assert toolbox._resume(argv, cfg) == expected
+    assert resumed(argv) == expected
     # Who names a checkpoint means it, and an empty folder has none.
     named = [*argv, '--cfg-options', 'load_from=mine.pth']
-    assert toolbox._resume(named, cfg) == named
+    assert resumed(named) == named
     elsewhere = ['--work-dir', str(tmp_path / 'empty')]
-    assert toolbox._resume([*argv, *elsewhere], cfg) == [*argv[:2], *elsewhere]
-    assert toolbox._resume(argv[:2], cfg) == argv[:2]
+    assert resumed([*argv, *elsewhere]) == [*argv[:2], *elsewhere]
+    assert resumed(argv[:2]) == argv[:2]
 
 
 def test_resume_knows_a_work_folder_that_cfg_options_name(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     config, mine = tmp_path / 'stage2.py', tmp_path / 'mine'
-    config.write_text("work_dir = 'another'\n")
-    cfg = toolbox._config([str(config)])
+
+    def resumed(argv: list[str]) -> list[str]:
+        return toolbox._resume(argv, toolbox._configured(argv))
+
     options = [f'work_dir={mine}', 'other.load_from=x']
     argv = [str(config), '--resume', '--cfg-options', *options]
-    assert toolbox._resume(argv, cfg) == argv
-    cfg.load_from = 'stage1.pth'
-    assert toolbox._resume(argv, cfg) == [argv[0], *argv[2:]]
+    config.write_text("work_dir = 'another'\n")
+    assert resumed(argv) == argv
+    config.write_text("work_dir = 'another'\nload_from = 'stage1.pth'\n")
+    assert resumed(argv) == [argv[0], *argv[2:]]
     warning = capsys.readouterr().err
     assert f'no {mine}/last_checkpoint' in warning
     assert 'stage1.pth' in warning
     mine.mkdir()
     (mine / 'last_checkpoint').write_text('x')
-    assert toolbox._resume(argv, cfg) == [
-        *argv[:2], '--cfg-options', 'load_from=None', *argv[2:]]
-    assert (cfg.work_dir, capsys.readouterr().err) == ('another', '')
+    assert resumed(argv) == [*argv[:2], '--cfg-options', 'load_from=None', *argv[2:]]
+    assert capsys.readouterr().err == ''
     # A command line that the toolbox refuses is left to it.
-    assert toolbox._resume([*argv, '--work-dir'], cfg) == [*argv, '--work-dir']
+    assert resumed([*argv, '--work-dir']) == [*argv, '--work-dir']
 
 
 def test_the_hook_is_the_toolboxs_with_its_options() -> None:

@@ -52,7 +52,6 @@ def tiled_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, active: Tensor,
     windows = padded.unfold(2, tile + 2 * halo, tile).unfold(3, tile + 2 * halo, tile)
     image, row, column = active.nonzero(as_tuple=True)
     computed = convolve(windows[image, :, row, column], weight, bias, padding=0)
-    tiles = computed.new_zeros(batch, rows, columns, weight.shape[0], tile, tile)
-    tiles[image, row, column] = computed
-    whole = tiles.permute(0, 3, 1, 4, 2, 5).reshape(batch, -1, rows * tile, columns * tile)
-    return whole[:, :, :height, :width]
+    tiles = computed.new_zeros(batch, weight.shape[0], rows, tile, columns, tile)
+    tiles.permute(0, 2, 4, 1, 3, 5)[image, row, column] = computed
+    return tiles.view(batch, -1, rows * tile, columns * tile)[:, :, :height, :width]

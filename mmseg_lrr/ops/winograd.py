@@ -24,9 +24,6 @@ _IN = _OUT + KERNEL - 1  # and of the inputs that it reads
 _POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)  # and infinity
 # Tiles taken at a time: what they need at once then stays in the cache.
 _CHUNK = 128
-# Filters (times channels) taken at a time: the values of more would be memory that the system has
-# to hand out anew at each call, which takes longer than the arithmetic.
-_FILTERS = 1 << 17
 
 
 @lru_cache
@@ -63,57 +60,54 @@ def _values_of_inputs(padded: Tensor, images: slice, rows: slice) -> Tensor:
     """(N, C, H, W) -> (64, C, tiles): the inputs of some tiles, evaluated at the points."""
     part = padded[images, :, rows.start * _OUT:(rows.stop - 1) * _OUT + _IN]
     count, channels, height, width = part.shape
+    of_inputs = _matrices()[2]
+    if height == width == _IN:  # a tile an image, as tiled_conv2d gathers them
+        values = of_inputs @ part.transpose(0, 1).reshape(-1, _IN**2).t()
+        return values.view(_IN**2, channels, count)
     # A tile's values are the outputs of a filter a point, moved from tile to tile.
-    of_inputs = _matrices()[2].view(_IN**2, 1, _IN, _IN)
-    values = F.conv2d(part.reshape(-1, 1, height, width), of_inputs, stride=_OUT)
+    values = F.conv2d(part.reshape(-1, 1, height, width), of_inputs.view(-1, 1, _IN, _IN),
+                      stride=_OUT)
     values = values.view(count, channels, _IN**2, -1).permute(2, 1, 0, 3)
     return values.reshape(_IN**2, channels, -1)
 
 
-def _values_of_filters(weight: Tensor, group: slice, turned: bool) -> Tensor:
-    """(C_out, C, 5, 5) -> (64, group, C): some filters, evaluated at the points.
+def _values_of_filters(weight: Tensor, turned: bool) -> Tensor:
+    """(C_out, C, 5, 5) -> (64, C_out, C): the filters, evaluated at the points.
 
     ``turned`` are the filters of the gradient: upside down, and from outputs to inputs.
     """
     of_filter = _matrices()[1]
     if turned:
-        part = weight[:, group]
-        values = of_filter.flip(1) @ part.reshape(-1, KERNEL**2).t()
-        return values.view(_IN**2, *part.shape[:2]).transpose(1, 2)
-    return torch.matmul(of_filter, weight[group].flatten(2).transpose(1, 2)).transpose(0, 1)
+        values = of_filter.flip(1) @ weight.reshape(-1, KERNEL**2).t()
+        return values.view(_IN**2, *weight.shape[:2]).transpose(1, 2)
+    return torch.matmul(of_filter, weight.flatten(2).transpose(1, 2)).transpose(0, 1)
 
 
 def _pad(x: Tensor, rows: int, columns: int, padding: int) -> Tensor:
     """Zeros around ``x`` and up to whole tiles."""
     height, width = x.shape[2:]
-    return F.pad(x, (padding, columns * _OUT + KERNEL - 1 - width - padding,
-                     padding, rows * _OUT + KERNEL - 1 - height - padding))
-
-
-def _groups(filters: int, channels: int) -> Iterator[slice]:
-    """Filters, a few at a time."""
-    step = max(1, _FILTERS // channels)
-    for first in range(0, filters, step):
-        yield slice(first, min(first + step, filters))
+    right = columns * _OUT + KERNEL - 1 - width - padding
+    below = rows * _OUT + KERNEL - 1 - height - padding
+    # Without anything to add it would still copy.
+    return F.pad(x, (padding, right, padding, below)) if padding or right or below else x
 
 
 def _convolve(x: Tensor, weight: Tensor, padding: int, turned: bool = False) -> Tensor:
-    filters, channels = weight.shape[1::-1] if turned else weight.shape[:2]
+    filters = weight.shape[1 if turned else 0]
     height, width = (side + 2 * padding - KERNEL + 1 for side in x.shape[2:])
     rows, columns = -(-height // _OUT), -(-width // _OUT)
     padded = _pad(x, rows, columns, padding)
     to_outputs = _matrices()[0]
-    whole = x.new_empty(len(x), filters, rows, _OUT, columns, _OUT)
+    of_filters = _values_of_filters(weight, turned)
     chunks = list(_chunks(len(x), rows, columns))
-    for group in _groups(filters, channels):
-        values = _values_of_filters(weight, group, turned)
-        if len(chunks) > 1 and not turned:
-            values = values.contiguous()
-        for images, some_rows in chunks:
-            products = torch.bmm(values, _values_of_inputs(padded, images, some_rows))
-            outputs = (to_outputs @ products.view(_IN**2, -1)).view(
-                _OUT, _OUT, values.shape[1], images.stop - images.start, -1, columns)
-            whole[images, group, some_rows] = outputs.permute(3, 2, 4, 0, 5, 1)
+    if len(chunks) > 1 and not turned:
+        of_filters = of_filters.contiguous()
+    whole = x.new_empty(len(x), filters, rows, _OUT, columns, _OUT)
+    for images, some_rows in chunks:
+        products = torch.bmm(of_filters, _values_of_inputs(padded, images, some_rows))
+        outputs = (to_outputs @ products.view(_IN**2, -1)).view(
+            _OUT, _OUT, filters, images.stop - images.start, -1, columns)
+        whole[images, :, some_rows] = outputs.permute(3, 2, 4, 0, 5, 1)
     return whole.view(len(x), filters, rows * _OUT, columns * _OUT)[:, :, :height, :width]
 
 
@@ -124,19 +118,13 @@ def _weight_gradient(x: Tensor, grad: Tensor, padding: int) -> Tensor:
     grad = F.pad(grad, (0, columns * _OUT - grad.shape[3], 0, rows * _OUT - grad.shape[2]))
     tiles = grad.reshape(len(x), filters, rows, _OUT, columns, _OUT)
     to_outputs, of_filter, _ = _matrices()
-    whole = x.new_empty(filters, channels, KERNEL, KERNEL)
-    for group in _groups(filters, channels):
-        total = None
-        for images, some_rows in _chunks(len(x), rows, columns):
-            part = tiles[images, group, some_rows].permute(3, 5, 1, 0, 2, 4).reshape(_OUT**2, -1)
-            products = (to_outputs.t() @ part).view(_IN**2, group.stop - group.start, -1)
-            values = _values_of_inputs(padded, images, some_rows).transpose(1, 2)
-            if total is None:
-                total = torch.bmm(products, values)
-            else:
-                total.baddbmm_(products, values)
-        whole[group] = (total.view(_IN**2, -1).t() @ of_filter).view(whole[group].shape)
-    return whole
+    total = x.new_zeros(_IN**2, filters, channels)
+    for images, some_rows in _chunks(len(x), rows, columns):
+        part = tiles[images, :, some_rows].permute(3, 5, 1, 0, 2, 4).reshape(_OUT**2, -1)
+        products = (to_outputs.t() @ part).view(_IN**2, filters, -1)
+        total.baddbmm_(products, _values_of_inputs(padded, images, some_rows).transpose(1, 2))
+    gradient = total.view(_IN**2, -1).t() @ of_filter
+    return gradient.view(filters, channels, KERNEL, KERNEL)
 
 
 class _Winograd(torch.autograd.Function):

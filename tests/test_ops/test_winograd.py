@@ -11,9 +11,9 @@ from mmseg_lrr.ops import winograd
 from mmseg_lrr.ops.winograd import winograd_conv2d, winograd_pays
 
 # (batch, channels, filters, height, width): whole tiles, ragged tiles, several chunks of rows,
-# several chunks of images, a map smaller than a tile.
+# several chunks of images, of single tiles too, a map smaller than a tile.
 SHAPES = [(1, 3, 4, 8, 12), (2, 5, 3, 33, 17), (1, 2, 3, 97, 50), (150, 2, 3, 12, 12),
-          (1, 2, 2, 3, 2)]
+          (150, 3, 2, 8, 8), (1, 2, 2, 3, 2)]
 
 
 @pytest.mark.parametrize('shape', SHAPES)

@@ -12,12 +12,18 @@ from torch import Tensor, nn
 from mmseg_lrr.models.layers import crop
 from mmseg_lrr.replacing import replacing
 
+#: Height and width that the file is compared at, and the difference that is accepted, over the
+#: largest score.
+_OTHER_SIZE = (97, 131)
+_TOLERANCE = 1e-3
+
 
 class ExportedModel(nn.Module):
     """Backbone and head as a function of one tensor, without data samples.
 
     Pads the image with zeros, on the right and below, to what the model's data preprocessor makes
-    it divisible by in a test (``test_cfg.size_divisor``), as backbones that round down need.
+    it divisible by in a test (``test_cfg.size_divisor``), as backbones need that round down, or
+    whose own padding the exporter cannot follow.
 
     Args:
         model: an ``EncoderDecoder`` with an ``LRRHead``.
@@ -55,7 +61,7 @@ class ExportedModel(nn.Module):
 
 def export_onnx(model: EncoderDecoder, path: str | Path, *, level_outputs: bool = False,
                 size: tuple[int, int] = (256, 320)) -> list[str]:
-    """Write a model as ONNX, for any height and width.
+    """Write a model as ONNX, for any height and width, and compare it at another size.
 
     Args:
         model: an ``EncoderDecoder`` with an ``LRRHead``. Its input there is ``image``, float32
@@ -71,9 +77,12 @@ def export_onnx(model: EncoderDecoder, path: str | Path, *, level_outputs: bool 
         ImportError: if onnx or onnxscript is not installed, or torch is older than 2.5, whose
             exporter cannot leave height and width open.
         TypeError: if the model's head is not an LRRHead.
+        ValueError: if the file does not answer as the model does at a size of no multiple of 32.
+        FileExistsError: if there is something at ``path`` that is no file.
     """
     try:
         import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(f'exporting needs {error.name}: pip install "mmseg-lrr[onnx]"') from error
@@ -84,11 +93,40 @@ def export_onnx(model: EncoderDecoder, path: str | Path, *, level_outputs: bool 
         raise TypeError(f'decode_head must be an LRRHead, got {type(head).__name__}')
     exported = ExportedModel(model, level_outputs).eval()
     names = ['scores'] + [f'scores_{level}' for level in head.levels if level_outputs]
-    image = torch.rand(1, 3, *size, device=next(model.parameters()).device)
+    device = next(model.parameters()).device
     height, width = torch.export.Dim('height', min=32), torch.export.Dim('width', min=32)
-    program = torch.onnx.export(
-        exported, (image, ), dynamo=True, input_names=['image'], output_names=names,
-        dynamic_shapes=({2: height, 3: width}, ), verbose=False)
+    # A place that cannot be written to is refused before the minutes of exporting.
     with replacing(path) as temporary:
+        program = torch.onnx.export(
+            exported, (torch.rand(1, 3, *size, device=device), ), dynamo=True,
+            input_names=['image'], output_names=names,
+            dynamic_shapes=({2: height, 3: width}, ), verbose=False)
         program.save(str(temporary), external_data=False)
+        _check_other_size(temporary, exported, torch.rand(1, 3, *_OTHER_SIZE, device=device))
     return names
+
+
+def _check_other_size(path: Path, exported: ExportedModel, image: Tensor) -> None:
+    """Refuse a file that does not answer as the model does.
+
+    The exporter may take for a rule what was so at the size that it saw: how a backbone pads, say.
+    """
+    import onnxruntime
+
+    with torch.no_grad():
+        expected = exported(image)
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    size = 'x'.join(map(str, image.shape[2:]))
+    advice = (f'the file would be wrong for an image of {size} pixels. Let the images be padded as '
+              'that of the trace is: model.data_preprocessor.test_cfg=dict(size_divisor=32)')
+    try:
+        found = session.run(None, {'image': image.cpu().numpy()})
+    except Exception as error:  # onnxruntime's have no common class of their own
+        raise ValueError(f'{advice}. It stops with {error}') from error
+    for one, other in zip(found, expected, strict=True):
+        if one.shape != tuple(other.shape):
+            raise ValueError(f'{advice}. Got {one.shape}, expected {tuple(other.shape)}')
+        difference = float((torch.from_numpy(one) - other.cpu()).abs().max())
+        largest = float(other.abs().max())
+        if not difference <= _TOLERANCE * largest:
+            raise ValueError(f'{advice}. Scores of up to {largest:g} differ by {difference:g}')

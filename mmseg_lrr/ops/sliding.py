@@ -107,11 +107,12 @@ class _SlidingRange(torch.autograd.Function):
     def forward(ctx, x: Tensor, window: int) -> Tensor:
         ctx.save_for_backward(x)
         ctx.window = window
-        planes = x.flatten(0, 1)
-        out = torch.empty_like(planes, memory_format=torch.contiguous_format)
+        # What is given out is no view of anything, so that callers may change it.
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        planes, ranges = x.flatten(0, 1), out.flatten(0, 1)
         for chunk in _chunks(planes):
-            out[chunk] = _range(planes[chunk], window)
-        return out.view(x.shape)
+            ranges[chunk] = _range(planes[chunk], window)
+        return out
 
     @staticmethod
     @once_differentiable

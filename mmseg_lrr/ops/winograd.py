@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from .eager_cpu import on_eager_cpu
 
@@ -102,13 +102,16 @@ def _convolve(x: Tensor, weight: Tensor, padding: int, turned: bool = False) -> 
     chunks = list(_chunks(len(x), rows, columns))
     if len(chunks) > 1 and not turned:
         of_filters = of_filters.contiguous()
-    whole = x.new_empty(len(x), filters, rows, _OUT, columns, _OUT)
+    whole = x.new_empty(len(x), filters, rows * _OUT, columns * _OUT)
+    tiles = whole.view(len(x), filters, rows, _OUT, columns, _OUT)
     for images, some_rows in chunks:
         products = torch.bmm(of_filters, _values_of_inputs(padded, images, some_rows))
         outputs = (to_outputs @ products.view(_IN**2, -1)).view(
             _OUT, _OUT, filters, images.stop - images.start, -1, columns)
-        whole[images, :, some_rows] = outputs.permute(3, 2, 4, 0, 5, 1)
-    return whole.view(len(x), filters, rows * _OUT, columns * _OUT)[:, :, :height, :width]
+        tiles[images, :, some_rows] = outputs.permute(3, 2, 4, 0, 5, 1)
+    # No view of anything, so that callers may change it.
+    fits = whole.shape[2:] == (height, width)
+    return whole if fits else whole[:, :, :height, :width].contiguous()
 
 
 def _weight_gradient(x: Tensor, grad: Tensor, padding: int) -> Tensor:
@@ -138,16 +141,18 @@ class _Winograd(torch.autograd.Function):
         return scores if bias is None else scores.add_(bias[:, None, None])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad_x = grad_weight = grad_bias = None
+        again = torch.is_grad_enabled()  # These gradients are to be differentiated.
         # In full precision, as the outputs are, wherever backward() is called.
         with torch.autocast('cpu', enabled=False):
             if ctx.needs_input_grad[0]:
-                grad_x = _convolve(grad, weight, KERNEL - 1 - ctx.padding, turned=True)
+                grad_x = (conv2d_input(x.shape, weight, grad, padding=ctx.padding) if again else
+                          _convolve(grad, weight, KERNEL - 1 - ctx.padding, turned=True))
             if ctx.needs_input_grad[1]:
-                grad_weight = _weight_gradient(x, grad, ctx.padding)
+                grad_weight = (conv2d_weight(x, weight.shape, grad, padding=ctx.padding) if again
+                               else _weight_gradient(x, grad, ctx.padding))
         if ctx.needs_input_grad[2]:
             grad_bias = grad.sum(dim=(0, 2, 3))
         return grad_x, grad_weight, grad_bias, None
@@ -177,7 +182,8 @@ def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int
     The result differs by up to 2e-5 of its maximum (3e-5 where one value of the map is 10,000 times
     the others; root mean square of ordinary maps: 4e-6 of its standard deviation), where the plain
     convolution in float32 differs by 1.5e-6 to 3e-6. A value that is not finite spoils whole tiles
-    of 4x4 outputs. It cannot be differentiated twice.
+    of 4x4 outputs. Gradients that are to be differentiated
+    are those of the plain convolution.
 
     Args:
         x: (N, C, H, W) float32, on a CPU.

@@ -2,6 +2,7 @@
 """The exported model in onnxruntime against PyTorch, at sizes that it was not traced with."""
 
 import inspect
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmseg.registry import MODELS
 
+from mmseg_lrr.apis import export
 from mmseg_lrr.apis.export import export_onnx
 
 onnxruntime = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
@@ -77,6 +79,48 @@ def test_padding_is_part_of_the_file(tmp_path):
         assert output.shape == expected.shape == (1, 3, height, width)
         np.testing.assert_allclose(
             output, expected.numpy(), rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.skipif(not OPEN_SIZES, reason='the exporter of torch before 2.5 fixes the size')
+def test_a_file_that_answers_otherwise_is_refused(tmp_path):
+    """MiT's maps are rounded as the size that was traced is, if nobody pads."""
+    torch.manual_seed(0)
+    model = MODELS.build(ConfigDict(
+        type='EncoderDecoder',
+        backbone=dict(type='MixVisionTransformer', embed_dims=8, num_layers=[1, 1, 1, 1],
+                      num_heads=[1, 2, 4, 8], out_indices=(0, 1, 2, 3)),
+        decode_head=dict(type='LRRHead', in_channels=[8, 16, 32, 64], num_classes=3),
+        test_cfg=dict(mode='whole'))).eval()
+    with pytest.raises(ValueError, match=r'wrong for an image of 97x131.*size_divisor=32\)'):
+        export_onnx(model, tmp_path / 'model.onnx')
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda scores: scores[:, :, 1:], r'Got \(1, 3, 96, 131\), expected \(1, 3, 97, 131\)'),
+    (lambda scores: scores * 1.01, 'differ by'),
+    (lambda scores: scores * float('nan'), 'differ by nan'),
+])
+def test_every_difference_is_seen(model, tmp_path, monkeypatch, change, message):
+    exported = export.ExportedModel(model)
+    image = torch.rand(1, 3, 97, 131)
+
+    def session(path, providers):
+        return SimpleNamespace(run=lambda names, inputs: [
+            change(exported(torch.from_numpy(inputs['image']))[0]).detach().numpy()])
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', session)
+    with pytest.raises(ValueError, match=message):
+        export._check_other_size(tmp_path / 'model.onnx', exported, image)
+
+
+def test_a_folder_is_refused_at_once(model, tmp_path, monkeypatch):
+    def refuse(*args, dynamic_shapes, **options):
+        raise AssertionError('exported')
+
+    monkeypatch.setattr(torch.onnx, 'export', refuse)
+    with pytest.raises(FileExistsError, match=str(tmp_path)):
+        export_onnx(model, tmp_path)
 
 
 def test_too_old_a_torch_is_refused(model, tmp_path, monkeypatch):

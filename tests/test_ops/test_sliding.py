@@ -195,6 +195,15 @@ def test_plain_operators_for_exporters(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'SlidingRange' not in type(out.grad_fn).__name__
 
 
+def test_the_result_may_be_changed_in_place() -> None:
+    x = torch.randn(2, 3, 6, 5).requires_grad_()
+    out = sliding_range(x, 3)
+    expected = by_pooling(x.detach(), 3) * 2
+    assert torch.equal(out.mul_(2), expected)
+    out.sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
 def test_cannot_be_differentiated_twice() -> None:
     x = torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     first, = torch.autograd.grad((sliding_range(x, 3)**2).sum(), x, create_graph=True)

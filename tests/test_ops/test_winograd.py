@@ -49,6 +49,36 @@ def test_many_channels_stay_accurate() -> None:
     assert error < 2e-5
 
 
+@pytest.mark.parametrize('constant', [True, False])
+def test_gradients_can_be_differentiated(constant: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 3, 12, 9, generator=generator).requires_grad_()
+    weight = torch.randn(4, 3, 5, 5, generator=generator).requires_grad_()
+    bias = torch.randn(4, generator=generator).requires_grad_()
+    found, expected = [], []
+    for results, convolve in ((found, winograd_conv2d), (expected, F.conv2d)):
+        scores = convolve(x, weight, bias, padding=2)
+        total = scores.sum() if constant else (scores**2).sum()
+        grads = torch.autograd.grad(total, (x, weight, bias), create_graph=True)
+        penalty = sum((grad**2).sum() for grad in grads)
+        results += torch.autograd.grad(penalty, (x, weight), materialize_grads=True)
+    for one, other in zip(found, expected, strict=True):
+        assert other.abs().max() > 1
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
+
+
+@pytest.mark.parametrize('size', [(12, 8), (11, 9)])
+@pytest.mark.parametrize('bias', [torch.ones(3), None])
+def test_the_result_may_be_changed_in_place(size: tuple, bias: torch.Tensor | None) -> None:
+    x, weight = torch.randn(1, 2, *size).requires_grad_(), torch.randn(3, 2, 5, 5)
+    scores = winograd_conv2d(x, weight, bias, 2)
+    expected = scores.detach() * 2
+    assert torch.equal(scores.mul_(2), expected)
+    scores.sum().backward()
+    torch.testing.assert_close(x.grad, 2 * torch.autograd.grad(
+        F.conv2d(x, weight, bias, padding=2).sum(), x)[0], rtol=1e-4, atol=1e-4)
+
+
 def test_not_asked_gradients_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args) -> None:
         raise AssertionError('not asked for')

@@ -120,6 +120,58 @@ def test_a_child_prints_its_memory_alone(monkeypatch: pytest.MonkeyPatch,
     assert float(capsys.readouterr().out) > 0
 
 
+# ------------------------------------------------------------------ options
+
+BAD_OPTIONS = [
+    *((name, ['--runs', '0'], '--runs: must be at least 1, got 0')
+      for name in ('mask', 'reconstruction', 'targets', 'modes', 'crf')),
+    ('bases', ['ROOT', '--runs', '0'], '--runs: must be at least 1, got 0'),
+    ('bases', ['ROOT', '--patches', '9'], '--patches: must be at least 10, got 9'),
+    ('evaluation', ['CONFIG', '--images', '-1'], '--images: must be at least 1, got -1'),
+    ('gated', ['CONFIG', 'CHECKPOINT', '--images', '0'], '--images: must be at least 1, got 0'),
+    ('heads', ['--threads', '0'], '--threads: must be at least 1, got 0'),
+    ('heads', ['--threads', 'x'], "--threads: invalid integer value: 'x'"),
+    *((name, ['--size', '100'], '--size: must be at least 64 and a multiple of 64, got 100')
+      for name in ('heads', 'memory', 'modes')),
+    ('heads', ['--classes', '1'], '--classes: must be at least 2, got 1'),
+    ('heads', ['--device', 'nowhere'], "--device: must be a device of this machine, got 'nowhere'"),
+    *(('reconstruction', ['--cases', text],
+       f"SIDExCLASSES, the side a multiple of 8 and at least 2 classes, got '{text}'")
+      for text in ('64', '33x2', '64x1', '0x3', 'axb', '64x3x3')),
+    ('mask', ['--window', '4'], '--window must be odd, got 4'),
+    ('targets', ['--batch', '0'], '--batch: must be at least 1, got 0'),
+    *(('crf', ['--sizes', text],
+       f"WIDTHxHEIGHTxCLASSES with at least 2 classes, got '{text}'")
+      for text in ('60x40', '60x40x1', '0x40x3', 'axbxc')),
+    ('config_cost', ['CONFIG', '--gpus', '0'], '--gpus: must be at least 1, got 0'),
+]
+
+
+@pytest.mark.parametrize('name, arguments, message', BAD_OPTIONS)
+def test_a_bad_option_is_refused_at_once(
+    name: str, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, 'argv', [f'{name}.py', *arguments])
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module(name).main()
+    assert stop.value.code == 2
+    assert message in ' '.join(capsys.readouterr().err.split())
+
+
+def test_a_place_for_the_ratios_is_checked_before_measuring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(args: object) -> dict[str, float]:
+        raise AssertionError('measured')
+
+    monkeypatch.setattr(heads, 'measure', measure)
+    monkeypatch.setattr(sys, 'argv', [
+        'heads.py', '--threads', str(torch.get_num_threads()), '--json', str(tmp_path)])
+    with pytest.raises(FileExistsError, match='is no regular file'):
+        heads.main()
+
+
 # ------------------------------------------------------------------ the other benchmarks
 
 
@@ -140,13 +192,6 @@ def test_as_many_images_as_were_asked_for(count: int) -> None:
     assert len(numbers) == count and numbers[-1] < 101
     steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
     assert not steps or max(steps) - min(steps) <= 1
-
-
-def test_no_images_at_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr(sys, 'argv', ['gated.py', 'CONFIG', 'CHECKPOINT', '--images', '0'])
-    with pytest.raises(SystemExit):
-        gated.main()
-    assert '--images must be at least 1, got 0' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('threshold', ['0', '1', '-0.1'])
@@ -280,6 +325,19 @@ def test_evaluation_overlaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert float(cells[-1]) == pytest.approx(both / overlapped, rel=2e-3)
 
 
+def test_evaluation_counts_the_images_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    project = make_project(tmp_path, num_images=2)
+    monkeypatch.setattr(
+        importlib.import_module('evaluation'), 'seconds',
+        lambda ways, *_: dict(zip(ways, (8., 12., 10.), strict=True)))
+    rows = run_benchmark(
+        monkeypatch, capsys, 'evaluation', project / 'config.py', '--images', 9, '--threads',
+        torch.get_num_threads(), '--cfg-options', 'visualizer.name=counting_benchmark')
+    assert [float(cell) for cell in rows['4'][:3]] == [2, 6, 5]
+
+
 def test_gate_stands_beside_the_dense_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                            capsys: pytest.CaptureFixture) -> None:
     project = make_project(tmp_path, num_images=2)
@@ -292,6 +350,20 @@ def test_gate_stands_beside_the_dense_head(tmp_path: Path, monkeypatch: pytest.M
     assert float(rows['0.999'][2]) > 0
     assert float(rows['dense'][3]) - float(rows['0.999'][3]) == pytest.approx(
         float(rows['0.999'][4]), abs=0.02)
+
+
+def test_the_gate_of_another_networks_checkpoint_is_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path, num_images=1)
+    weights = torch.load(project / 'weights.pth', weights_only=True)
+    del weights['state_dict']['decode_head.coefficients.4x.weight']
+    torch.save(weights, tmp_path / 'other.pth')
+    monkeypatch.setattr(sys, 'argv', [
+        'gated.py', str(project / 'config.py'), str(tmp_path / 'other.pth'), '--threads',
+        str(torch.get_num_threads())])
+    with pytest.raises(ValueError, match=r'coefficients\.4x\.weight .* is missing'):
+        gated.main()
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import mmseg_lrr  # noqa: F401
 import numpy as np
 from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset, PascalVOCDataset
+from options import whole
 from side_by_side import device_line, seconds, table
 
 from mmseg_lrr.datasets.class_bases import compute_class_bases
@@ -40,10 +41,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--reference', type=Path, help='.npy of shape (8, 8, 1, classes * K), class-major'
     )
-    parser.add_argument('--patches', type=int, default=10_000)
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--num-bases', type=int, default=10)
-    parser.add_argument('--runs', type=int, default=3, help='rounds (default: %(default)s)')
+    parser.add_argument('--patches', type=whole(10), default=10_000)
+    parser.add_argument('--seed', type=whole(0), default=0)
+    parser.add_argument('--num-bases', type=whole(), default=10)
+    parser.add_argument('--runs', type=whole(), default=3, help='rounds (default: %(default)s)')
     return parser.parse_args()
 
 

@@ -29,6 +29,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from options import existing_device, whole
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_lrr.ops import winograd
@@ -49,10 +50,11 @@ STATES = {'SGD': 1, 'AdamW': 2}
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('configs', nargs='+', type=Path, help='config files')
-    parser.add_argument('--device', default='cpu', help='where to run (default: %(default)s)')
+    parser.add_argument('--device', type=existing_device, default='cpu',
+                        help='where to run (default: %(default)s)')
     parser.add_argument(
         '--gpus',
-        type=int,
+        type=whole(),
         default=1,
         help='GPUs that each take a batch; matters where a config counts iterations',
     )

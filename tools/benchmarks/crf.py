@@ -27,6 +27,7 @@ import mmseg_lrr  # noqa: F401
 # isort: split
 import numpy as np
 import torch
+from options import existing_device, whole
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -40,16 +41,26 @@ COLUMNS = (
     'peak GiB', 'estimated', 'pydensecrf', 'equal labels', 'greatest dQ')
 
 
+def image_size(text: str) -> tuple[int, int, int]:
+    """Type of an option: width, height and classes, as 500x375x21."""
+    try:
+        width, height, classes = text.split('x')
+        return whole()(width), whole()(height), whole(2)(classes)
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise argparse.ArgumentTypeError(
+            f'must be WIDTHxHEIGHTxCLASSES with at least 2 classes, got {text!r}') from error
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--image', type=Path, help='a photograph; without it, a painted image')
     parser.add_argument(
-        '--sizes', nargs='+', default=[SIZE], metavar='WxHxC',
-        help='width, height and classes; 2048x1024x19 for Cityscapes (default: %(default)s)')
+        '--sizes', nargs='+', type=image_size, default=[image_size(SIZE)], metavar='WxHxC',
+        help=f'width, height and classes; 2048x1024x19 for Cityscapes (default: {SIZE})')
     parser.add_argument('--presets', nargs='+', choices=PRESETS, default=['kraehenbuehl'])
-    parser.add_argument('--runs', type=int, default=5, help='runs of each, medians are printed')
-    parser.add_argument('--threads', type=int, default=1, help="torch's CPU threads")
-    parser.add_argument('--device', default='cpu', help="DenseCRF's device")
+    parser.add_argument('--runs', type=whole(), default=5, help='runs of each, medians are printed')
+    parser.add_argument('--threads', type=whole(), default=1, help="torch's CPU threads")
+    parser.add_argument('--device', type=existing_device, default='cpu', help="DenseCRF's device")
     return parser.parse_args()
 
 
@@ -186,18 +197,18 @@ def row(args: argparse.Namespace, size: tuple[int, int, int], preset: str) -> li
 
 def main() -> None:
     args = parse_args()
-    device = processor()
+    where = processor()
     if args.device != 'cpu':
-        device += f', DenseCRF on {torch.cuda.get_device_name(args.device)}'
+        where += f', DenseCRF on {torch.cuda.get_device_name(args.device)}'
     print(
-        f'{device}; torch {torch.__version__}, {args.threads} thread(s); median of {args.runs} '
+        f'{where}; torch {torch.__version__}, {args.threads} thread(s); median of {args.runs} '
         f'alternating runs; {"a painted image" if args.image is None else "a photograph"}; memory '
         'on one CPU thread\n'
     )
     print('| ' + ' | '.join(COLUMNS) + ' |')
     print('|' + ' --- |' * len(COLUMNS))
     for size, preset in itertools.product(args.sizes, args.presets):
-        cells = row(args, tuple(map(int, size.split('x'))), preset)
+        cells = row(args, size, preset)
         print('| ' + ' | '.join(cells) + ' |', flush=True)
 
 

@@ -18,6 +18,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.runner import Runner
+from options import whole
 from side_by_side import device_line, seconds, table
 
 from mmseg_lrr.apis.testing import configure_test, default_crf
@@ -36,10 +37,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
-    parser.add_argument('--threads', type=int, default=1, help='default: %(default)s')
-    parser.add_argument('--runs', type=int, default=3,
+    parser.add_argument('--threads', type=whole(), default=1, help='default: %(default)s')
+    parser.add_argument('--runs', type=whole(), default=3,
                         help='rounds whose median is taken (default: %(default)s)')
-    parser.add_argument('--images', type=int, default=12, help='how many (default: %(default)s)')
+    parser.add_argument('--images', type=whole(), default=12,
+                        help='how many (default: %(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -57,11 +59,12 @@ def main() -> None:
             'one after the other': build_runner(with_crf, 0, f'{folder}/in_turn'),
             'overlapped': build_runner(with_crf.copy(), 2, f'{folder}/overlapped'),
         }
+        count = len(runners['overlapped'].test_dataloader.dataset)
         taken = seconds(
             {name: runner.test for name, runner in runners.items()}, args.runs, get_device())
-    network, both, overlapped = (taken[name] / args.images for name in runners)
+    network, both, overlapped = (taken[name] / count for name in runners)
     slower = max(network, both - network)
-    print(f'{device_line(get_device())} a step; {args.images} images, median of {args.runs}\n')
+    print(f'{device_line(get_device())} a step; {count} images, median of {args.runs}\n')
     print(table(
         'Multi-scale testing with a CRF, seconds an image',
         ('network', 'CRF', 'one after the other', 'overlapped', 'overlapped / the slower step',

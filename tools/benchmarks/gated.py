@@ -25,9 +25,11 @@ from mmengine.dataset import pseudo_collate
 from mmseg.apis import init_model
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import DATASETS
+from options import whole
 from side_by_side import device_line, table
 
 import mmseg_lrr  # noqa: F401  registers the parts
+from mmseg_lrr.apis.checkpoint_check import check_checkpoint
 from mmseg_lrr.models.decode_heads import lrr_head
 from mmseg_lrr.models.layers.coefficient_conv import MOST_TILES
 from mmseg_lrr.ops.tiled_conv import active_tiles
@@ -68,14 +70,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
     parser.add_argument('checkpoint')
-    parser.add_argument('--images', type=int, default=50, help='how many (default: %(default)s)')
-    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--images', type=whole(), default=50,
+                        help='how many (default: %(default)s)')
+    parser.add_argument('--threads', type=whole(), default=2)
     parser.add_argument('--thresholds', type=float, nargs='+', default=[1e-3, 1e-2, 0.03, 0.1])
     parser.add_argument('--against', action='store_true', help='time ResNet-101 models as well')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     args = parser.parse_args()
-    if args.images < 1:
-        parser.error(f'--images must be at least 1, got {args.images}')
     for threshold in args.thresholds:
         if not 0 < threshold < 1:
             parser.error(f'--thresholds must be above 0 and below 1, got {threshold}')
@@ -84,6 +85,7 @@ def main() -> None:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     model = init_model(cfg, args.checkpoint, device='cpu')
+    check_checkpoint(model, args.checkpoint)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     images = evenly_spaced(args.images, len(dataset))
     others = {}

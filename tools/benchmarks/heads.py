@@ -23,7 +23,8 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from side_by_side import GROWTH, add_arguments, device_line, seconds, table
+from options import GROWTH, add_arguments, add_image
+from side_by_side import device_line, seconds, table
 from textbook import (
     TextbookHead,
     block_labels,
@@ -335,27 +336,12 @@ def growth_tables(args: argparse.Namespace) -> str:
               ('image', 'classes', 'seconds', *taken), models)))
 
 
-def main() -> None:
-    """Measure, print the tables, and write the ratios if asked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--json', type=Path, help='file for the ratios')
-    add_arguments(parser)
-    parser.add_argument('--size', type=int, default=512, help='side of the image (multiple of 64)')
-    parser.add_argument('--classes', type=int, default=21)
-    parser.add_argument('--models', action='store_true',
-                        help='more models than DeepLabV3+, with MACs, backward pass and memory')
-    parser.add_argument('--growth', action='store_true',
-                        help='parts and whole models at other sizes and numbers of classes too')
-    parser.add_argument('--child', help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    cv2.setNumThreads(args.threads)
-    init_default_scope('mmseg')
-    if args.child:
-        run_child(args)
-        return
+def measure(args: argparse.Namespace) -> dict[str, float]:
+    """Print the tables.
 
+    Returns:
+        The ratios by name.
+    """
     print(f'{device_line(args.device)}; batch 1, median of {args.runs}\n')
     parts = compare_parts(args, args.size, args.classes)
     ratios = parts.ratios
@@ -369,10 +355,36 @@ def main() -> None:
     print(text)
     if args.growth:
         print(growth_tables(args))
-    if args.json:
-        with replacing(args.json) as path:
-            path.write_text(json.dumps(
-                {'device': device_line(args.device), 'ratios': ratios}, indent=2))
+    return ratios
+
+
+def main() -> None:
+    """Measure, print the tables, and write the ratios if asked."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--json', type=Path, help='file for the ratios')
+    add_arguments(parser)
+    add_image(parser)
+    parser.add_argument('--models', action='store_true',
+                        help='more models than DeepLabV3+, with MACs, backward pass and memory')
+    parser.add_argument('--growth', action='store_true',
+                        help='parts and whole models at other sizes and numbers of classes too')
+    parser.add_argument('--child', help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
+    init_default_scope('mmseg')
+    if args.child:
+        run_child(args)
+        return
+
+    if args.json is None:
+        measure(args)
+        return
+    # A place that cannot be written to is refused before the minutes of measuring.
+    with replacing(args.json) as path:
+        path.write_text(json.dumps(
+            {'device': device_line(args.device), 'ratios': measure(args)}, indent=2))
 
 
 if __name__ == '__main__':

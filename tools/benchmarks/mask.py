@@ -7,7 +7,8 @@
 import argparse
 
 import torch
-from side_by_side import add_arguments, add_cases, device_line, seconds, table
+from options import add_arguments, add_cases, whole
+from side_by_side import device_line, seconds, table
 from textbook import pooled_range
 
 from mmseg_lrr.ops.sliding import sliding_range
@@ -19,8 +20,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     add_cases(parser)
-    parser.add_argument('--window', type=int, default=9)
+    parser.add_argument('--window', type=whole(), default=9, help='odd (default: %(default)s)')
     args = parser.parse_args()
+    if args.window % 2 == 0:
+        parser.error(f'--window must be odd, got {args.window}')
     torch.set_num_threads(args.threads)
     rows = []
     for size, classes in args.cases:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 import torch
 from heads import build_features, build_head
 from mmengine.registry import init_default_scope
+from options import add_image
 from side_by_side import table
 from textbook import TextbookHead
 
@@ -40,8 +41,7 @@ def main() -> None:
     """Count and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--size', type=int, default=512, help='side of the image (multiple of 64)')
-    parser.add_argument('--classes', type=int, default=21)
+    add_image(parser)
     args = parser.parse_args()
     init_default_scope('mmseg')
     head = build_head(args.classes, 'cpu').train()

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 import torch
 from heads import build_features, build_head, head_loss, training_step
 from mmengine.registry import init_default_scope
-from side_by_side import add_arguments, device_line, seconds, table
+from options import add_arguments, add_image
+from side_by_side import device_line, seconds, table
 from textbook import block_labels
 from torch import Tensor
 
@@ -55,8 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
-    parser.add_argument('--size', type=int, default=512)
-    parser.add_argument('--classes', type=int, default=21)
+    add_image(parser)
     parser.add_argument('--ways', nargs='+', choices=WAYS, default=list(WAYS),
                         help='beside eager (default: all; float16 and bfloat16 take minutes on a '
                         'CPU that has no such arithmetic)')

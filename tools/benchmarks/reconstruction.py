@@ -7,7 +7,8 @@
 import argparse
 
 import torch
-from side_by_side import add_arguments, add_cases, device_line, seconds, table
+from options import add_arguments, add_cases
+from side_by_side import device_line, seconds, table
 from textbook import textbook_reconstruction
 
 from mmseg_lrr.ops.reconstruction import reconstruct

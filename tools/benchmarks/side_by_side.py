@@ -1,36 +1,12 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Times several ways of one thing in turn, so that a machine's moods hit all of them alike."""
 
-import argparse
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-
-#: Sides of square images, and numbers of classes, that show how a cost grows.
-GROWTH = ((256, 21), (512, 19), (512, 21), (512, 150), (1024, 21))
-
-
-def add_arguments(parser: argparse.ArgumentParser, runs: int = 5) -> None:
-    """Options of every benchmark that times: ``--threads``, ``--runs``, ``--device``."""
-    parser.add_argument('--threads', type=int, default=2, help='default: %(default)s')
-    parser.add_argument('--runs', type=int, default=runs,
-                        help='rounds whose median is taken (default: %(default)s)')
-    parser.add_argument('--device', default='cpu', help='default: %(default)s')
-
-
-def add_cases(parser: argparse.ArgumentParser) -> None:
-    """The option ``--cases``; :data:`GROWTH` by default."""
-    parser.add_argument('--cases', nargs='+', type=_case, default=GROWTH, metavar='SIDExCLASSES',
-                        help='images and classes, as 512x21 (default: '
-                        f'{" ".join(f"{side}x{classes}" for side, classes in GROWTH)})')
-
-
-def _case(text: str) -> tuple[int, int]:
-    side, classes = text.split('x')
-    return int(side), int(classes)
 
 
 def seconds(ways: Mapping[str, Callable[[], object]], runs: int = 7, device: str = 'cpu'

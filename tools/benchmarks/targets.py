@@ -8,7 +8,8 @@ import argparse
 
 import cv2
 import torch
-from side_by_side import add_arguments, add_cases, device_line, seconds, table
+from options import add_arguments, add_cases, whole
+from side_by_side import device_line, seconds, table
 from textbook import block_labels, textbook_targets
 
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
@@ -20,7 +21,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, runs=3)
     add_cases(parser)
-    parser.add_argument('--batch', type=int, default=1, help='images (default: %(default)s)')
+    parser.add_argument('--batch', type=whole(), default=1, help='images (default: %(default)s)')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)

@@ -8,6 +8,7 @@ import mmseg_lrr  # noqa: F401
 
 # isort: split
 from mmengine.config import Config, DictAction
+from mmengine.runner import load_checkpoint
 from mmseg.apis import init_model
 
 from mmseg_lrr.apis.checkpoint_check import check_checkpoint
@@ -24,9 +25,9 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='override settings of the config, key=value')
     args = parser.parse_args()
-    model = init_model(Config.fromfile(args.config), args.checkpoint, device='cpu',
-                       cfg_options=args.cfg_options)
+    model = init_model(Config.fromfile(args.config), device='cpu', cfg_options=args.cfg_options)
     check_checkpoint(model, args.checkpoint)
+    load_checkpoint(model, args.checkpoint, map_location='cpu')
     names = export_onnx(model, args.out, level_outputs=args.levels)
     print(f'{args.out}: image -> {", ".join(names)}')
 

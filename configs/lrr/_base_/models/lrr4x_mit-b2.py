@@ -1,6 +1,11 @@
-"""LRR-4x, masked, with DE, on MiT-B2, SegFormer's backbone."""
+"""LRR-4x, masked, with DE, on MiT-B2, SegFormer's backbone.
+
+Images are padded to multiples of 32 in testing too: how this backbone pads by itself is more than
+the ONNX exporter can follow.
+"""
 _base_ = './lrr4x_r50.py'
 model = dict(
+    data_preprocessor=dict(test_cfg=dict(size_divisor=32)),
     pretrained=None,
     backbone=dict(
         _delete_=True,

@@ -4,7 +4,7 @@
     python tools/benchmarks/gated.py CONFIG CHECKPOINT [--images 50] [--cfg-options KEY=VALUE ...]
 
 For each threshold: the fractions of the finest levels' tiles that are needed and that are computed
-(all of a level, where more than half are needed), the largest difference of a score, the mIoU
+(all of a level, where more than 0.6 are needed), the largest difference of a score, the mIoU
 lost, and the head's time beside the dense one's. The images are evenly spaced in
 the test set.
 ``--against`` also times two ResNet-101 models with random weights on the same photographs: the

@@ -264,7 +264,7 @@ class LRRHead(BaseDecodeHead):
             last_level: stop after this level; nothing finer is computed. Default: the finest.
             refine_threshold: where no class's boundary mask reaches it, leave detail out, and
                 compute coefficients only in the tiles that this leaves (inference only). 0 computes
-                all of them, and so does a level where an image needs more than half of its tiles.
+                all of them, and so does a level where an image needs more than 0.6 of its tiles.
 
         Returns:
             ``{'32x': (N, C, h, w), ..., '4x': (N, C, H, W)}``, coarse to fine, each at its own

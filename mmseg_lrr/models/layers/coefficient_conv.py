@@ -10,7 +10,7 @@ from mmseg_lrr.ops.winograd import conv2d
 
 # Of an image's tiles; gathering and scattering more costs what it saves
 # (tools/benchmarks/gated.py).
-MOST_TILES = 0.5
+MOST_TILES = 0.6
 #: Largest side of a filter.
 MAX_KERNEL = 127
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -49,6 +50,8 @@ def tiled_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, active: Tensor,
     rows, columns = active.shape[1:]
     halo = weight.shape[-1] // 2
     padded = F.pad(x, (halo, columns * tile - width + halo, halo, rows * tile - height + halo))
+    # A pixel's channels side by side: tiles are gathered pixel by pixel.
+    padded = padded.contiguous(memory_format=torch.channels_last)
     windows = padded.unfold(2, tile + 2 * halo, tile).unfold(3, tile + 2 * halo, tile)
     image, row, column = active.nonzero(as_tuple=True)
     computed = convolve(windows[image, :, row, column], weight, bias, padding=0)

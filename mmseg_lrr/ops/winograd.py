@@ -62,8 +62,8 @@ def _values_of_inputs(padded: Tensor, images: slice, rows: slice) -> Tensor:
     count, channels, height, width = part.shape
     of_inputs = _matrices()[2]
     if height == width == _IN:  # a tile an image, as tiled_conv2d gathers them
-        values = of_inputs @ part.transpose(0, 1).reshape(-1, _IN**2).t()
-        return values.view(_IN**2, channels, count)
+        values = of_inputs @ part.permute(0, 2, 3, 1).reshape(count, _IN**2, channels)
+        return values.permute(1, 2, 0)
     # A tile's values are the outputs of a filter a point, moved from tile to tile.
     values = F.conv2d(part.reshape(-1, 1, height, width), of_inputs.view(-1, 1, _IN, _IN),
                       stride=_OUT)

@@ -265,6 +265,24 @@ def test_memory_has_a_row_a_level(monkeypatch: pytest.MonkeyPatch,
     assert 0 < recomputing < ours < textbook
 
 
+def test_tiles_have_a_row_a_fraction(monkeypatch: pytest.MonkeyPatch,
+                                     capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, 'argv', [
+        'tiles.py', '--size', '64', '--classes', '5', '--runs', '1', '--threads',
+        str(torch.get_num_threads())])
+    importlib.import_module('tiles').main()
+    rows = [line.strip('| ').split(' | ') for line in capsys.readouterr().out.splitlines()
+            if line.startswith(('| 4x', '| 8x'))]
+    ways = ['whole', '0.1', '0.25', '0.5', '0.75', '1']
+    assert [row[2] for row in rows] == [*ways, *ways, 'finding them']
+    assert {row[1] for row in rows} == {'256 x 16 x 16', '512 x 8 x 8', '5 x 64 x 64'}
+    assert all(float(row[3]) > 0 for row in rows)
+    for first in (0, 6):
+        whole = float(rows[first][3])
+        for row in rows[first:first + 6]:
+            assert float(row[4]) == pytest.approx(whole / float(row[3]), rel=2e-3)
+
+
 def test_modes_stand_beside_eager(monkeypatch: pytest.MonkeyPatch,
                                   capsys: pytest.CaptureFixture) -> None:
     rows = run_benchmark(

@@ -24,6 +24,9 @@ _IN = _OUT + KERNEL - 1  # and of the inputs that it reads
 _POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)  # and infinity
 # Tiles taken at a time: what they need at once then stays in the cache.
 _CHUNK = 128
+# Filters (times channels) taken at a time, where there is one chunk: the values of more would be
+# memory that the system hands out anew at each call, which takes as long as the arithmetic.
+_FILTERS = 60_000
 
 
 @lru_cache
@@ -71,16 +74,17 @@ def _values_of_inputs(padded: Tensor, images: slice, rows: slice) -> Tensor:
     return values.reshape(_IN**2, channels, -1)
 
 
-def _values_of_filters(weight: Tensor, turned: bool) -> Tensor:
-    """(C_out, C, 5, 5) -> (64, C_out, C): the filters, evaluated at the points.
+def _values_of_filters(weight: Tensor, group: slice, turned: bool) -> Tensor:
+    """(C_out, C, 5, 5) -> (64, group, C): some filters, evaluated at the points.
 
     ``turned`` are the filters of the gradient: upside down, and from outputs to inputs.
     """
     of_filter = _matrices()[1]
     if turned:
-        values = of_filter.flip(1) @ weight.reshape(-1, KERNEL**2).t()
-        return values.view(_IN**2, *weight.shape[:2]).transpose(1, 2)
-    return torch.matmul(of_filter, weight.flatten(2).transpose(1, 2)).transpose(0, 1)
+        part = weight[:, group]
+        values = of_filter.flip(1) @ part.reshape(-1, KERNEL**2).t()
+        return values.view(_IN**2, *part.shape[:2]).transpose(1, 2)
+    return torch.matmul(of_filter, weight[group].flatten(2).transpose(1, 2)).transpose(0, 1)
 
 
 def _pad(x: Tensor, rows: int, columns: int, padding: int) -> Tensor:
@@ -92,23 +96,34 @@ def _pad(x: Tensor, rows: int, columns: int, padding: int) -> Tensor:
     return F.pad(x, (padding, right, padding, below)) if padding or right or below else x
 
 
+def _groups(filters: int, channels: int, chunks: int) -> Iterator[slice]:
+    """Filters, a few at a time; all of them for several chunks, which they are evaluated for."""
+    step = filters if chunks > 1 else max(1, _FILTERS // channels)
+    for first in range(0, filters, step):
+        yield slice(first, min(first + step, filters))
+
+
 def _convolve(x: Tensor, weight: Tensor, padding: int, turned: bool = False) -> Tensor:
-    filters = weight.shape[1 if turned else 0]
+    filters, channels = weight.shape[1::-1] if turned else weight.shape[:2]
     height, width = (side + 2 * padding - KERNEL + 1 for side in x.shape[2:])
     rows, columns = -(-height // _OUT), -(-width // _OUT)
     padded = _pad(x, rows, columns, padding)
     to_outputs = _matrices()[0]
-    of_filters = _values_of_filters(weight, turned)
-    chunks = list(_chunks(len(x), rows, columns))
-    if len(chunks) > 1 and not turned:
-        of_filters = of_filters.contiguous()
     whole = x.new_empty(len(x), filters, rows * _OUT, columns * _OUT)
     tiles = whole.view(len(x), filters, rows, _OUT, columns, _OUT)
-    for images, some_rows in chunks:
-        products = torch.bmm(of_filters, _values_of_inputs(padded, images, some_rows))
-        outputs = (to_outputs @ products.view(_IN**2, -1)).view(
-            _OUT, _OUT, filters, images.stop - images.start, -1, columns)
-        tiles[images, :, some_rows] = outputs.permute(3, 2, 4, 0, 5, 1)
+    chunks = list(_chunks(len(x), rows, columns))
+    of_inputs = None
+    for group in _groups(filters, channels, len(chunks)):
+        of_filters = _values_of_filters(weight, group, turned)
+        if len(chunks) > 1 and not turned:
+            of_filters = of_filters.contiguous()
+        for images, some_rows in chunks:
+            if of_inputs is None or len(chunks) > 1:
+                of_inputs = _values_of_inputs(padded, images, some_rows)
+            products = torch.bmm(of_filters, of_inputs)
+            outputs = (to_outputs @ products.view(_IN**2, -1)).view(
+                _OUT, _OUT, of_filters.shape[1], images.stop - images.start, -1, columns)
+            tiles[images, group, some_rows] = outputs.permute(3, 2, 4, 0, 5, 1)
     # No view of anything, so that callers may change it.
     fits = whole.shape[2:] == (height, width)
     return whole if fits else whole[:, :, :height, :width].contiguous()
@@ -121,13 +136,19 @@ def _weight_gradient(x: Tensor, grad: Tensor, padding: int) -> Tensor:
     grad = F.pad(grad, (0, columns * _OUT - grad.shape[3], 0, rows * _OUT - grad.shape[2]))
     tiles = grad.reshape(len(x), filters, rows, _OUT, columns, _OUT)
     to_outputs, of_filter, _ = _matrices()
-    total = x.new_zeros(_IN**2, filters, channels)
-    for images, some_rows in _chunks(len(x), rows, columns):
-        part = tiles[images, :, some_rows].permute(3, 5, 1, 0, 2, 4).reshape(_OUT**2, -1)
-        products = (to_outputs.t() @ part).view(_IN**2, filters, -1)
-        total.baddbmm_(products, _values_of_inputs(padded, images, some_rows).transpose(1, 2))
-    gradient = total.view(_IN**2, -1).t() @ of_filter
-    return gradient.view(filters, channels, KERNEL, KERNEL)
+    whole = x.new_empty(filters, channels, KERNEL, KERNEL)
+    chunks = list(_chunks(len(x), rows, columns))
+    of_inputs = None
+    for group in _groups(filters, channels, len(chunks)):
+        total = x.new_zeros(_IN**2, group.stop - group.start, channels)
+        for images, some_rows in chunks:
+            part = tiles[images, group, some_rows].permute(3, 5, 1, 0, 2, 4).reshape(_OUT**2, -1)
+            products = (to_outputs.t() @ part).view(_IN**2, total.shape[1], -1)
+            if of_inputs is None or len(chunks) > 1:
+                of_inputs = _values_of_inputs(padded, images, some_rows).transpose(1, 2)
+            total.baddbmm_(products, of_inputs)
+        whole[group] = (total.view(_IN**2, -1).t() @ of_filter).view(whole[group].shape)
+    return whole
 
 
 class _Winograd(torch.autograd.Function):
@@ -173,7 +194,7 @@ def winograd_pays(x: Tensor, weight: Tensor, outputs: int) -> bool:
     # The maps' channels are what a filter's transform is spread over: thin ones gain nothing.
     return (on_eager_cpu(x) and x.dtype == weight.dtype == torch.float32
             and weight.shape[2:] == (KERNEL, KERNEL) and min(weight.shape[:2]) >= 32
-            and outputs >= 1024 and not torch.is_autocast_enabled('cpu'))
+            and outputs >= 512 and not torch.is_autocast_enabled('cpu'))
 
 
 def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:

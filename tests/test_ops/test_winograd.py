@@ -11,9 +11,11 @@ from mmseg_lrr.ops import winograd
 from mmseg_lrr.ops.winograd import winograd_conv2d, winograd_pays
 
 # (batch, channels, filters, height, width): whole tiles, ragged tiles, several chunks of rows,
-# several chunks of images, of single tiles too, a map smaller than a tile.
+# several chunks of images, of single tiles too, several groups of filters
+# either way, a map smaller than a tile.
 SHAPES = [(1, 3, 4, 8, 12), (2, 5, 3, 33, 17), (1, 2, 3, 97, 50), (150, 2, 3, 12, 12),
-          (150, 3, 2, 8, 8), (1, 2, 2, 3, 2)]
+          (150, 3, 2, 8, 8),
+          (1, 300, 250, 9, 8), (1, 2, 2, 3, 2)]
 
 
 @pytest.mark.parametrize('shape', SHAPES)
@@ -93,8 +95,8 @@ def test_not_asked_gradients_are_not_computed(monkeypatch: pytest.MonkeyPatch) -
 
 def test_where_it_serves() -> None:
     x, weight = torch.randn(1, 64, 32, 32), torch.randn(64, 64, 5, 5)
-    assert winograd_pays(x, weight, 1024)
-    assert not winograd_pays(x, weight, 1023)
+    assert winograd_pays(x, weight, 512)
+    assert not winograd_pays(x, weight, 511)
     assert not winograd_pays(x.double(), weight.double(), 1024)
     assert not winograd_pays(x.bfloat16(), weight.bfloat16(), 1024)
     assert not winograd_pays(x, weight[..., :3, :3], 1024)

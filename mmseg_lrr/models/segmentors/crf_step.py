@@ -1,15 +1,11 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The CRF as the last step of a prediction, taken at once or by the caller."""
 
-import inspect
-
 import torch
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
 
-from mmseg_lrr.ops import checks
-
-from .restore import refine_with_crf, set_prediction
+from .restore import set_prediction
 
 
 class CRFStep:
@@ -26,21 +22,8 @@ class CRFStep:
 
     crf_deferred: bool = False
 
-    def _build_crf(self, name: str, cfg: ConfigType | None) -> None:
-        """Build the CRF that an option names.
-
-        Raises:
-            TypeError, ValueError: if it is no config, or of something that is no CRF.
-        """
-        self.crf = None
-        if cfg is None:
-            return
-        self.crf = MODELS.build(checks.config(name, cfg))
-        try:
-            inspect.signature(self.crf.forward).bind('image', 'probabilities')
-        except TypeError as error:
-            raise ValueError(f'{name} must be a CRF, called with an image and probabilities, got '
-                             f'{type(self.crf).__name__}') from error
+    def _build_crf(self, cfg: ConfigType | None) -> None:
+        self.crf = None if cfg is None else MODELS.build(cfg)
 
     @torch.no_grad()
     def apply_crf(self, data_samples: SampleList) -> None:
@@ -58,10 +41,16 @@ class CRFStep:
         if self.crf is None:
             return
         for sample in data_samples:
+            if 'ori_img' not in sample.metainfo:
+                raise KeyError(
+                    'the CRF needs the photograph, but the sample has no ori_img: put '
+                    "dict(type='KeepOriginalImage') right after LoadImageFromFile in the test "
+                    "pipeline, and 'ori_img' in the meta_keys of its PackSegInputs")
+            image = sample.metainfo['ori_img'][..., ::-1].copy()  # RGB
             probabilities = sample.seg_logits.data.float().exp()
             # Mixed precision is the network's; it would end outside of a deferred call.
             with torch.autocast(probabilities.device.type, enabled=False):
-                refined = refine_with_crf(self.crf, probabilities, sample.metainfo)
+                refined = self.crf(image, probabilities)
             set_prediction(sample, refined)
 
     def _finish(self, data_samples: SampleList) -> SampleList:

@@ -4,7 +4,7 @@
 from torch import Tensor, nn
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.upsample import BORDERS, upsample2x
+from mmseg_lrr.ops.resampling import BORDERS, upsample2x
 
 
 def crop(scores: Tensor, size: tuple[int, int]) -> Tensor:

@@ -15,7 +15,7 @@ from mmseg.utils import ConfigType, OptSampleList, SampleList
 from torch import Tensor, nn
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.resize import resize_bicubic
+from mmseg_lrr.ops.resampling import resize_bicubic
 
 from ..layers import crop
 from ..non_finite import naming_parameters, not_finite

@@ -11,7 +11,7 @@ from mmseg.utils import ConfigType, SampleList
 from torch import Tensor, nn
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.resize import resize_bicubic
+from mmseg_lrr.ops.resampling import resize_bicubic
 
 from ..non_finite import naming_parameters
 from .crf_step import CRFStep

@@ -6,7 +6,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmseg_lrr.ops.resize import resize_bicubic
+from mmseg_lrr.ops.resampling import resize_bicubic
 
 _FLIPPED_AXES = {'horizontal': (-1, ), 'vertical': (-2, ), 'diagonal': (-2, -1)}
 

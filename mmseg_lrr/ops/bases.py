@@ -158,9 +158,9 @@ def basis_functions(patches: np.ndarray, num_bases: int) -> np.ndarray:
 
     The mean patch is subtracted, ``D = U S V'`` is taken of the rest, one patch per row, and the
     first rows of ``sqrt(S) V'`` are returned. Their scale grows as ``N^(1/4)`` with the number of
-    patches, so they are multiplied by ``(10000 / N)^(1/4)``. The sign of a basis function is
-    arbitrary; here its largest value is positive, and of several as large, up to a millionth (where
-    patches come with their mirror images), the first in row-major order. Computed in float64.
+    patches, so they are multiplied by ``(10000 / N)^(1/4)`` (ours). The sign is arbitrary; here the
+    largest value is positive, and of several as large (where patches come with their mirror
+    images) the first in row-major order. Computed in float64.
 
     Source: docs/method.md, "Basis functions".
 

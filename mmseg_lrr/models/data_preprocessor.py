@@ -12,7 +12,7 @@ from torch import Tensor
 from mmseg_lrr.datasets.transforms import ScaleToSquare
 from mmseg_lrr.datasets.transforms.check_image import check_label_size
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.square_canvas import scale_image, scale_labels
+from mmseg_lrr.ops.resampling import scale_image, scale_labels
 
 
 @MODELS.register_module()

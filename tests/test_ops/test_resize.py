@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmseg_lrr.ops.resize import canvas_size, fitted_size, resize_bicubic
+from mmseg_lrr.ops.resampling import canvas_size, fitted_size, resize_bicubic
 
 from .. import references
 

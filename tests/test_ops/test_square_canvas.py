@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_lrr.ops.square_canvas import centre_on_square, scale_image, scale_labels
+from mmseg_lrr.ops.resampling import centre_on_square, scale_image, scale_labels
 
 
 def cubic(x: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_lrr.ops.upsample import upsample2x
+from mmseg_lrr.ops.resampling import upsample2x
 
 from .. import references
 

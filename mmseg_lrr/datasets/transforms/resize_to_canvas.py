@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.resize import canvas_size, fitted_size, resize_bicubic
+from mmseg_lrr.ops.resampling import canvas_size, fitted_size, resize_bicubic
 
 from .check_image import MAX_RATIO, MAX_SIDE, check_image
 

@@ -11,7 +11,7 @@ from mmcv.transforms.utils import cache_randomness
 from mmseg.registry import TRANSFORMS
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.square_canvas import scale_image, scale_labels
+from mmseg_lrr.ops.resampling import scale_image, scale_labels
 
 from .check_image import MAX_RATIO, MAX_SIDE, check_image, check_label_size
 

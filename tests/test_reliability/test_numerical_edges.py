@@ -241,12 +241,12 @@ def test_fcn_names_its_maps_too() -> None:
 def test_a_bad_parameter_is_named_in_testing(tta: bool) -> None:
     model = segmentor()
     with torch.no_grad():
-        model.decode_head.coefficients['8x'].weight[0] = math.nan
+        model.decode_head.levels['8x'].coefficients.weight[0] = math.nan
     pipeline = single_pipeline()
     if tta:
         model = build(dict(type='LRRTTAModel', module=lrr_config()))
         with torch.no_grad():
-            model.module.decode_head.coefficients['8x'].weight[0] = math.nan
+            model.module.decode_head.levels['8x'].coefficients.weight[0] = math.nan
         pipeline = tta_pipeline()
     with pytest.raises(FloatingPointError) as raised:
         model.test_step(batch(pipeline, random_image(40, 50)))
@@ -258,7 +258,7 @@ def test_a_bad_parameter_is_named_in_testing(tta: bool) -> None:
 def test_the_level_is_named_in_testing() -> None:
     model = build(lrr_config(test_cfg=dict(level_outputs=True)))
     with torch.no_grad():
-        model.decode_head.coefficients['8x'].weight[0] = math.nan
+        model.decode_head.levels['8x'].coefficients.weight[0] = math.nan
     with pytest.raises(FloatingPointError, match='; level 8x, 4x$'):
         model.test_step(batch(single_pipeline(), random_image(40, 50)))
 

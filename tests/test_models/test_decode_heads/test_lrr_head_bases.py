@@ -148,10 +148,10 @@ def test_learned_bases_load_from_frozen_ones_and_get_gradients() -> None:
         torch.nn.init.normal_(parameter, std=.1)
     learned(features).square().sum().backward()
     for level in LEVELS:
-        bases = learned.reconstructions[level].bases
+        bases = learned.levels[level].reconstruction.bases
         assert isinstance(bases, torch.nn.Parameter) and bases.grad.abs().max() > 0
     learned.set_bases(random_bases() + 1)
-    assert isinstance(learned.reconstructions['4x'].bases, torch.nn.Parameter)
+    assert isinstance(learned.levels['4x'].reconstruction.bases, torch.nn.Parameter)
 
 
 def test_training_on_cosines_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ CHANNELS = (3, 4, 5, 6)
 def build(**options) -> LRRHead:
     torch.manual_seed(0)
     head = LRRHead(in_channels=CHANNELS, num_classes=3, num_bases=2, **options)
-    for conv in head.coefficients.values():
+    for conv in [level.coefficients for level in head.levels.values()]:
         torch.nn.init.normal_(conv.weight, std=0.3)
         torch.nn.init.normal_(conv.bias, std=0.3)
     return head
@@ -38,7 +38,7 @@ def test_stopping_at_a_level_computes_nothing_finer(level, count):
         conv.register_forward_hook(lambda *_, name=name: computed.append(name))
     whole = build().forward_levels(features())
     scores = head.forward_levels(features(), last_level=level)
-    assert list(scores) == computed == head.levels[:count]
+    assert list(scores) == computed == list(head.levels)[:count]
     for name in scores:
         assert torch.equal(scores[name], whole[name])
 
@@ -56,7 +56,7 @@ def test_stopping_at_a_level_gives_that_levels_own_output(level, mask):
     head = build(boundary_mask=mask)
     whole = head.level_scores(features())
     stopped = head.level_scores(features(), test_cfg=dict(last_level=level))
-    assert list(stopped) == head.levels[:head.levels.index(level) + 1]
+    assert list(stopped) == list(head.levels)[:head.levels.index(level) + 1]
     for name, (scores, stride) in stopped.items():
         assert torch.equal(scores, whole[name][0]) and stride == whole[name][1]
     (only, (scores, stride)), = head.level_scores(features(), False,
@@ -73,7 +73,7 @@ def test_masks_of_the_levels_that_were_computed():
     assert list(whole) == ['16x', '8x', '4x']
     for count, level in enumerate(head.levels):
         masks = head.level_masks(head.forward_levels(features(), last_level=level))
-        assert list(masks) == head.levels[1:count + 1]
+        assert list(masks) == list(head.levels)[1:count + 1]
         for name, mask in masks.items():
             assert torch.equal(mask, whole[name])
 
@@ -92,12 +92,12 @@ def test_gating_changes_scores_by_less_than_the_threshold_times_the_detail():
     head = build().eval()
     # A sure coarse prediction, so that some tiles need no refinement.
     with torch.no_grad():
-        head.coefficients['32x'].weight.zero_()
-        head.coefficients['32x'].bias.zero_()
-        head.coefficients['32x'].bias[0] = 4
+        head.levels['32x'].coefficients.weight.zero_()
+        head.levels['32x'].coefficients.bias.zero_()
+        head.levels['32x'].coefficients.bias[0] = 4
         for level in ('16x', '8x', '4x'):
-            head.coefficients[level].weight.mul_(0.05)
-            head.coefficients[level].bias.mul_(0.05)
+            head.levels[level].coefficients.weight.mul_(0.05)
+            head.levels[level].coefficients.bias.mul_(0.05)
         maps = features(1)
         dense = head.forward_levels(maps)
         details = {
@@ -121,7 +121,7 @@ def test_gating_changes_scores_by_less_than_the_threshold_times_the_detail():
     assert len(calls) == 3
     assert any(not call.all() for call in calls)
     bound = 0
-    for level in head.levels[1:]:
+    for level in list(head.levels)[1:]:
         bound += threshold * float(details[level].abs().max())
         difference = float((gated[level] - dense[level]).abs().max())
         # Each level passes on the coarser one's difference, through a mask that it moves a little.

@@ -13,7 +13,7 @@ CHANNELS = (4, 6, 8, 10)
 def build() -> LRRHead:
     torch.manual_seed(0)
     head = LRRHead(in_channels=CHANNELS, num_classes=5, num_bases=3, dilation_erosion=None)
-    for conv in head.coefficients.values():
+    for conv in [level.coefficients for level in head.levels.values()]:
         torch.nn.init.normal_(conv.weight, std=0.05)
     return head
 
@@ -30,7 +30,7 @@ def gradients(head: LRRHead, forward, inputs: list[Tensor]) -> list[Tensor]:
     leaves = [item.detach().clone(memory_format=torch.preserve_format).requires_grad_()
               for item in inputs]
     sum(scores.square().mean() for scores in forward(leaves).values()).backward()
-    return [conv.weight.grad.clone() for conv in head.coefficients.values()] + [
+    return [conv.weight.grad.clone() for conv in [level.coefficients for level in head.levels.values()]] + [
         leaf.grad for leaf in leaves]
 
 
@@ -64,9 +64,9 @@ def test_autocast(dtype: torch.dtype, relative: float) -> None:
 def test_the_mask_is_made_in_float32_under_autocast(dtype: torch.dtype) -> None:
     head = build()
     scores = 5 * torch.randn(1, 5, 16, 16, generator=torch.Generator().manual_seed(2))
-    expected = head.masks['4x'](scores)
+    expected = head.levels['4x'].mask(scores)
     with torch.autocast('cpu', dtype=dtype):
-        mask = head.masks['4x'](scores)
+        mask = head.levels['4x'].mask(scores)
     assert mask.dtype == torch.float32
     torch.testing.assert_close(mask, expected, rtol=1e-5, atol=1e-6)
 

@@ -27,7 +27,7 @@ def test_state_dict_names_and_shapes() -> None:
     for level, channels in zip(LEVELS, reversed(CHANNELS), strict=True):
         expected[f'coefficients.{level}.weight'] = (30, channels, 5, 5)
         expected[f'coefficients.{level}.bias'] = (30, )
-        expected[f'reconstructions.{level}.bases'] = (3, 10, 8, 8)
+        expected[f'levels.{level}.reconstruction.bases'] = (3, 10, 8, 8)
     for branch in ('dilation', 'erosion'):
         expected[f'{branch}.coefficients.32x.weight'] = (30, 6, 5, 5)
         expected[f'{branch}.coefficients.32x.bias'] = (30, )

@@ -262,15 +262,15 @@ def test_training_on_padded_images() -> None:
 def one_level_speaks(model: EncoderDecoder, level: str) -> None:
     """Make one level paint its map's own values, block by block, and silence the others."""
     head = model.decode_head
-    for conv in head.coefficients.values():
+    for conv in [level.coefficients for level in head.levels.values()]:
         nn.init.zeros_(conv.weight)
         nn.init.zeros_(conv.bias)
     with torch.no_grad():
         # Score of class 1 the map's value, of class 0 its negative.
-        centre = head.coefficients[level].weight[:, 0, 2, 2]
+        centre = head.levels[level].coefficients.weight[:, 0, 2, 2]
         centre.copy_(torch.tensor([-1., 1.]))
         # A basis that is 1 over its own cell, the middle u x u of 2u x 2u.
-        bases = head.reconstructions[level].bases
+        bases = head.levels[level].reconstruction.bases
         quarter = bases.shape[-1] // 4
         bases.zero_()
         bases[..., quarter:-quarter, quarter:-quarter] = 1.
@@ -338,7 +338,7 @@ def test_labels_line_up_with_scores() -> None:
                              dilation_erosion=None))
         one_level_speaks(model, level)
         with torch.no_grad():
-            model.decode_head.coefficients[level].weight *= 1000
+            model.decode_head.levels[level].coefficients.weight *= 1000
         losses = model.loss(image[None].expand(1, 3, -1, -1),
                             [SegDataSample(gt_sem_seg=PixelData(data=labels))])
         for name, value in losses.items():

@@ -92,7 +92,7 @@ def test_scales_that_are_sure_of_different_classes_do_not_tie(fusion: str) -> No
     """Where the softmax is 1, the interpolation's overshoots decide, not the classes' order."""
     model = build_tta(MODULES['ours'], fusion=fusion)
     with torch.no_grad():
-        for convolution in model.module.decode_head.coefficients.values():
+        for convolution in [level.coefficients for level in model.module.decode_head.levels.values()]:
             convolution.weight.mul_(1000)
     fused = fuse(model.module, batch(tta_pipeline(), IMAGE), fusion)
     ranked = np.sort(fused, axis=0)

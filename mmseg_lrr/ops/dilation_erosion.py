@@ -31,7 +31,7 @@ def row_half_widths(radius: int, footprint: str = 'disk') -> list[int]:
     """
     checks.one_of('footprint', footprint, FOOTPRINTS)
     # Distances are counted in 16 bits, up to twice as far.
-    checks.integer(f'radius of a {footprint}', radius, 4 if footprint == 'octagon' else 0, 8192)
+    checks.integer(f'radius of the {footprint}', radius, 4 if footprint == 'octagon' else 0, 8192)
     if footprint == 'disk':
         return [math.isqrt(radius * radius - dy * dy) for dy in range(radius + 1)]
     # strel's decomposition into four lines, lengthened along the axes where it falls short.
@@ -119,6 +119,11 @@ def _signs(truth: Tensor) -> Tensor:
     return truth.float().mul_(2).sub_(1)
 
 
+def _knows_values(labels: Tensor) -> bool:
+    """Whether the values of labels can be had without waiting for a device."""
+    return labels.device.type == 'cpu'
+
+
 def _planes(labels: Tensor, num_classes: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Indices (image, class) of the planes to dilate, some at a time.
 
@@ -127,7 +132,7 @@ def _planes(labels: Tensor, num_classes: int) -> Iterator[tuple[Tensor, Tensor]]
     """
     count = len(labels) * num_classes
     chunk = _GPU_CHUNK
-    if labels.device.type == 'cpu':
+    if _knows_values(labels):
         chunk = _CPU_CHUNK
         image_class = torch.arange(len(labels))[:, None, None] * num_classes + labels
         planes = torch.bincount(image_class.flatten(), minlength=count).nonzero().squeeze(1)

@@ -15,7 +15,7 @@ from mmseg_lrr.ops.resampling import resize_bicubic
 
 from .crf_step import CRFStep
 from .lrr_encoder_decoder import LRREncoderDecoder
-from .restore import image_area, set_prediction, softmax
+from .restore import image_area, set_prediction
 
 
 @MODELS.register_module()
@@ -91,7 +91,13 @@ class LRRTTAModel(CRFStep, SegTTAModel):
         if isinstance(self.module, LRREncoderDecoder):
             *_, final = self.module.inference_levels(inputs, all_levels=False).values()
             return final
-        return softmax(self.module.inference(inputs, metas))
+        scores = self.module.inference(inputs, metas)
+        # Softmax in place, in float32 at least.
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        scores -= scores.amax(dim=1, keepdim=True)
+        scores.exp_()
+        scores /= scores.sum(dim=1, keepdim=True)
+        return scores
 
     def _fuse(self, fused: Tensor | None, probabilities: Tensor, meta: dict) -> Tensor:
         """Add an augmentation's (C, h, w) to the fused (C, H, W), which is changed and returned."""

@@ -248,7 +248,7 @@ def _neighbours(keys: Tensor, worth: Sequence[int]) -> Tensor:
 def _sum_rows(
     table: Tensor, rows: Tensor, weights: Tensor, offsets: Tensor | None = None
 ) -> Tensor:
-    """Sum weighted rows of a table: those that each row of ``rows`` names, or each offset begins."""
+    """Sum the rows of a table that each row of ``rows``, or each group of them, names."""
     return F.embedding_bag(rows, table, offsets, mode='sum', per_sample_weights=weights,
                            include_last_offset=offsets is not None)
 

@@ -19,8 +19,8 @@ from torch.utils.checkpoint import checkpoint
 
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.bases import PATCH_SIZE
-from mmseg_lrr.ops.tiled_conv import active_tiles
 from mmseg_lrr.ops.resampling import BORDERS
+from mmseg_lrr.ops.tiled_conv import active_tiles
 
 from ..layers import CoefficientConv, PyramidUpsample, branch_levels, crop
 from ..layers.boundary_mask import MAX_WINDOW

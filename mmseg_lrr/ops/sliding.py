@@ -56,7 +56,7 @@ def _slide_backward(x: Tensor, window: int, extremum: Callable, wins: Callable,
             first, second = _pairs(x, dim, shift)
             # Products with 0 and 1 in x's own type are several times faster on a CPU than
             # torch.where, but take more memory.
-            out = torch.empty_like(first, memory_format=torch.contiguous_format) if eager_cpu else None
+            out = x.new_empty(first.shape) if eager_cpu else None
             second_won = wins(second, first, out=out)
             steps.append((dim, shift, second_won))
             x = extremum(first, second)

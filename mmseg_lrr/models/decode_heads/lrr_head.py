@@ -42,9 +42,8 @@ class LRRHead(BaseDecodeHead):
         in_index: indices of the feature maps among the backbone's outputs. Default: the first ones.
         strides: strides of the feature maps in input pixels. Default: the last of (4, 8, 16, 32).
         num_bases: number of basis functions per class, K.
-        reconstruction_factor: u, the factor from a level's feature map to its score map; even; one,
-            or one per level. One value is lowered to the stride where it is larger (u = 8 at
-            stride 4). Neighbouring score maps must be equally fine, or a factor of 2 apart.
+        reconstruction_factor: u, the factor from a level's feature map to its score map; one, or
+            one per level; see :func:`~mmseg_lrr.ops.pyramid.pyramid_levels`.
         kernel_size: of the coefficient convolutions; odd.
         upsample_border: what the 2x upsampling sees outside the map: ``'zeros'`` as in the
             released network, or ``'replicate'``.
@@ -89,12 +88,11 @@ class LRRHead(BaseDecodeHead):
         checks.one_of('align_corners', align_corners, (False, ))
         in_channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         in_index = range(len(in_channels)) if in_index is None else in_index
+        in_index = [in_index] if isinstance(in_index, int) else list(in_index)
         super().__init__(
-            in_channels, num_classes * num_bases, num_classes=num_classes,
+            in_channels, num_classes * num_bases, num_classes=num_classes, in_index=in_index,
             out_channels=num_classes, dropout_ratio=0, input_transform='multiple_select',
-            in_index=[in_index] if isinstance(in_index, int) else list(in_index),
-            loss_decode=loss_decode, ignore_index=ignore_index, align_corners=align_corners,
-            init_cfg=init_cfg)
+            loss_decode=loss_decode, ignore_index=ignore_index, init_cfg=init_cfg)
         # The levels take its place; left over, it would be a parameter that no loss reaches.
         del self.conv_seg
         self.strides = tuple(strides or (4, 8, 16, 32)[-len(in_channels):])
@@ -206,16 +204,15 @@ class LRRHead(BaseDecodeHead):
             ``{'loss_ce_32x': scalar, ..., 'acc_seg': accuracy of the finest level in percent}``.
         """
         labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
-        modules = self.loss_decode
-        losses: dict[str, Tensor] = {}
+        modules, losses = self.loss_decode, {}
         for name, scores in seg_logits.items():
             level_labels = subsample_labels(labels, self.level_strides[name])
             # Some of the toolbox's losses flatten with view().
             scores = crop(scores, level_labels.shape[1:], 2 * self.levels[name].factor).contiguous()
-            for module in modules if isinstance(modules, nn.ModuleList) else [modules]:
-                term = f'{module.loss_name}_{name}'
-                loss = module(scores, level_labels, ignore_index=self.ignore_index)
-                losses[term] = losses[term] + loss if term in losses else loss
+            for loss in modules if isinstance(modules, nn.ModuleList) else [modules]:
+                term = f'{loss.loss_name}_{name}'
+                value = loss(scores, level_labels, ignore_index=self.ignore_index)
+                losses[term] = losses.get(term, 0) + value
         losses['acc_seg'] = accuracy(scores, level_labels, self.ignore_index)
         return losses
 
@@ -228,12 +225,9 @@ class LRRHead(BaseDecodeHead):
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict],
                         stride: int | None = None) -> Tensor:
-        """Upsample scores to the size of the network's input by a whole factor, and crop.
+        """Upsample (N, C, h, w) scores to the size of the network's input, and crop.
 
-        Args:
-            seg_logits: (N, C, h, w) scores of a level.
-            batch_img_metas: as in the toolbox.
-            stride: of the scores in input pixels; the finest level's by default.
+        ``stride`` is that of the scores in input pixels; the finest level's by default.
         """
         stride = stride or list(self.level_strides.values())[-1]
         if stride > 1:
@@ -249,6 +243,7 @@ class LRRHead(BaseDecodeHead):
         that the mask is made of (docs/method.md, "Testing"); otherwise its scores.
 
         Args:
+            inputs: the backbone's feature maps.
             all_levels: whether all levels are given, or the last one alone.
             test_cfg: the segmentor's; ``last_level`` is that of :meth:`forward_levels`.
 
@@ -270,8 +265,7 @@ class LRRHead(BaseDecodeHead):
     def level_masks(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Compute the boundary masks, to look at, from what :meth:`forward_levels` gives.
 
-        Returns:
-            By masked level, coarse to fine: (N, C, H, W) in [0, 1], at the level's resolution.
+        By masked level, coarse to fine: (N, C, H, W) in [0, 1], at the level's own resolution.
         """
         masks = {}
         for coarse, fine in pairwise(scores):

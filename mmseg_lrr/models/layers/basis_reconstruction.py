@@ -12,7 +12,7 @@ from mmseg_lrr.ops.reconstruction import reconstruct
 
 @MODELS.register_module()
 class BasisReconstruction(nn.Module):
-    """Each class's score map as a weighted sum of its basis functions (docs/method.md, "The pyramid").
+    """Each class's score map as a weighted sum of its basis functions.
 
     Starts with the lowest two-dimensional cosines, until :meth:`set_bases` brings the classes' own.
 

@@ -15,8 +15,8 @@ class BoundaryMask(nn.Module):
     """Sliding maximum minus sliding minimum of the coarser level's probabilities, per class.
 
     Near 0 where the coarser level is sure of a class or of its absence, near 1 at its boundaries
-    (docs/method.md, "The pyramid"; ``prob_dilate_*`` in the released network). Windows are clipped at the border.
-    Gradients flow through the mask; at ties they go to the first of the equal pixels.
+    (docs/method.md, "The pyramid"; ``prob_dilate_*`` in the released network). Windows are clipped
+    at the border. Gradients flow through the mask; at ties they go to the first of equal pixels.
 
     Args:
         window: side of the square window in pixels of the level's own score map; odd. 9 in the

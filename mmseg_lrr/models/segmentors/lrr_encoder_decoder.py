@@ -31,9 +31,9 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
     """``EncoderDecoder`` with per-level outputs, a CRF after a single pass, and Cityscapes halves.
 
     Trains as the stock class does. In testing it works on probabilities where the stock class
-    works on scores (docs/method.md, "Testing"): each level's softmax is resized (bicubic) to the network's
-    input, the padding cut off, and resized to the original size. ``seg_logits`` of a result are
-    the logarithms of these probabilities, ``pred_sem_seg`` their argmax.
+    works on scores (docs/method.md, "Testing"): each level's softmax is resized (bicubic) to the
+    network's input, the padding cut off, and resized to the original size. ``seg_logits`` of a
+    result are the logarithms of these probabilities, ``pred_sem_seg`` their argmax.
 
     Args:
         test_cfg: options of testing:

@@ -1,7 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The per-image softmax loss against loops."""
 
-import math
 
 import numpy as np
 import pytest

@@ -43,7 +43,8 @@ def half_planes(number: int, size: int) -> np.ndarray:
 
 def test_every_window_of_the_map_is_equally_likely() -> None:
     label_map = random_map(36, 40, 2)
-    windows = {(label_map[r:r + 32, c:c + 32] == 1).tobytes(): 0 for r in range(5) for c in range(9)}
+    windows = {
+        (label_map[r:r + 32, c:c + 32] == 1).tobytes(): 0 for r in range(5) for c in range(9)}
     patches = sample_patches([label_map], [1], num_patches=3000).patches[0].unpack()
     assert patches.shape == (3000, 32, 32) and set(np.unique(patches)) == {0, 1}
     for patch in patches:
@@ -200,16 +201,6 @@ def test_resize_agrees_with_a_slow_loop(size: int) -> None:
     expected = slow_imresize(bases[1, 0].double().numpy(), size)
     np.testing.assert_allclose(actual[1, 0].numpy(), expected, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(resize_bases(bases, 32), bases, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize('size', [8, 16])
-def test_resize_agrees_with_pillow_on_a_mirrored_image(size: int) -> None:
-    image = np.random.default_rng(size).standard_normal((32, 32)).astype(np.float32)
-    border, side = 16 * size // 32, 2 * size
-    padded = Image.fromarray(np.pad(image, 16, mode='symmetric'))
-    expected = np.array(padded.resize((side, side), Image.Resampling.BICUBIC))
-    expected = expected[border:border + size, border:border + size]
-    np.testing.assert_allclose(resize_bases(image, size).numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
 # -- the authors' own -----------------------------------------------------------------------------

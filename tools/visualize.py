@@ -189,7 +189,7 @@ def draw_bases(args: argparse.Namespace, cfg: Config) -> None:
         bases = levels[level]
         title = f'Basis functions of level {level}, {Path(args.checkpoint).name}'
     dataset = unread_test_set(cfg)
-    classes = list(dataset.metainfo.get('classes') or ()) if dataset else []
+    classes = [] if dataset is None else list(dataset.metainfo.get('classes') or ())
     if len(classes) != len(bases):
         classes = [str(label) for label in range(len(bases))]
     chosen = [classes.index(checks.one_of('class', name, classes))

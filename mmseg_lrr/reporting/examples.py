@@ -120,10 +120,10 @@ class ExampleMaker:
 
     def _read_classes(self) -> None:
         num_classes = self._segmentor.decode_head.num_classes
-        meta = self._segmentor.dataset_meta or {}
-        # A checkpoint of other classes is drawn with its own names.
-        if self.dataset and len(self.dataset.metainfo.get('classes') or ()) == num_classes:
-            meta = self.dataset.metainfo
+        meta = getattr(self.dataset, 'metainfo', {})
+        if len(meta.get('classes') or ()) != num_classes:
+            # A checkpoint of other classes is drawn with its own names.
+            meta = self._segmentor.dataset_meta or {}
         self.classes, self.palette = list(meta.get('classes') or ()), meta.get('palette') or ()
         if len(self.classes) != num_classes or len(self.palette) < num_classes:
             raise ValueError(

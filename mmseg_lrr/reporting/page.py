@@ -48,6 +48,11 @@ class PageModel:
         """List the classes that occur, with their colours."""
         return class_keys(self.examples, self.classes, self.palette)
 
+    def stops(self) -> list[str]:
+        """List what the slider goes through."""
+        truth = any(item.labels is not None for item in self.examples)
+        return ['image', *self.examples[0].predictions, *['truth'] * truth]
+
     def cards(self) -> list[dict]:
         """Return the layers of every image, and what each output gets wrong."""
         return [_card(item, self.palette) for item in self.examples]

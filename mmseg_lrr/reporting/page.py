@@ -27,9 +27,7 @@ class PageModel:
         name: Name of the network.
         rows: Output -> its numbers as text, one for each of the table's columns.
         plots: Caption -> PNG file.
-        examples: Images to look at.
-        classes: Names of the classes.
-        palette: Their RGB colours.
+        examples: Images to look at, by the names and RGB colours of the classes.
     """
 
     name: str

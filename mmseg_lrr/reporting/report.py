@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict
 
-from mmseg_lrr.apis.testing import TestResult, configure_test, crf_config, default_crf, run_test
+from mmseg_lrr.apis.testing import configure_test, crf_config, default_crf, run_test
 from mmseg_lrr.evaluation.metrics.trimap_iou_metric import ABSENT_CLASSES, absent_classes_text
 from mmseg_lrr.files import replacing
 from mmseg_lrr.version import __version__
@@ -32,13 +32,7 @@ from .plots import plot_bases, plot_trimap_curves, write_trimap_csv
 
 @dataclass(frozen=True)
 class Row:
-    """One row of one model.
-
-    Attributes:
-        miou: Mean IoU in percent; None where no pixel counts.
-        trimap: Width of the band in pixels -> mean IoU in percent within it, or None.
-        seconds_per_image: Wall-clock time of the test run over the number of images.
-    """
+    """One row of one model: mean IoU in percent, also by the width of the band; None for none."""
 
     miou: float | None
     trimap: dict[int, float | None]
@@ -84,7 +78,7 @@ def make_report(
     report goes on where it was. It does not notice changes in the images or labels.
 
     Args:
-        pairs: Config files and checkpoint files; each pair becomes a group of columns.
+        pairs: Config files and checkpoint files.
         out: Folder.
         widths: Widths in pixels of the bands around the boundaries of the ground truth.
         crf_preset: Name of the CRF's settings; None for those that the config names, see
@@ -115,10 +109,14 @@ def make_report(
             kept = key in runs
             say(f'{model.name}, {kind}: {"kept from an earlier run" if kept else "testing"}')
             if not kept:
-                runs[key] = _plain(run_test(cfg, str(model.checkpoint)))
+                result = run_test(cfg, str(model.checkpoint))
+                # A mean over nothing is NaN, which JSON does not know.
+                runs[key] = {**asdict(result), 'metrics': {
+                    name: None if math.isnan(value) else float(value)
+                    for name, value in result.metrics.items()}}
                 _write(record, json.dumps(runs, indent=2) + '\n')
             counted[model.name] = runs[key]['num_images']
-            rows[model.name] |= _rows(kind, TestResult(**runs[key]), options['widths'])
+            rows[model.name] |= _rows(kind, runs[key], options['widths'])
             notes = _notes(models, counted, options)
             _write_tables(out, models, rows, notes, options)
     pages = [_page_model(out, model, rows[model.name], images, limit) for model in models]
@@ -167,21 +165,15 @@ def _fingerprint(cfg: Config, sha256: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(result: TestResult) -> dict:
-    """Turn a result into what JSON knows; a mean over nothing becomes None."""
-    metrics = {name: None if math.isnan(value) else float(value)
-               for name, value in result.metrics.items()}
-    return {**asdict(result), 'metrics': metrics}
-
-
-def _rows(kind: str, result: TestResult, widths: Sequence[int]) -> dict[str, Row]:
+def _rows(kind: str, run: dict, widths: Sequence[int]) -> dict[str, Row]:
     """The rows that a run gives: those of the levels, where there are any, or its own."""
-    levels = [name.removeprefix('mIoU') for name in result.metrics if name.startswith('mIoU_')]
+    metrics = run['metrics']
+    levels = [name.removeprefix('mIoU') for name in metrics if name.startswith('mIoU_')]
     return {
         suffix[1:] or kind: Row(
-            result.metrics[f'mIoU{suffix}'],
-            {width: result.metrics[f'trimap_mIoU@{width}{suffix}'] for width in widths},
-            result.seconds_per_image)
+            metrics[f'mIoU{suffix}'],
+            {width: metrics[f'trimap_mIoU@{width}{suffix}'] for width in widths},
+            run['seconds_per_image'])
         for suffix in levels or ['']
     }
 
@@ -240,16 +232,11 @@ def _write_tables(out: Path, models: Sequence[Model], rows: dict[str, dict[str, 
     _write(out / 'report.json', json.dumps({
         'options': options,
         'notes': notes,
-        'models': {
-            model.name: {
-                'checkpoint': model.checkpoint.name,
-                'sha256': model.sha256,
-                'crf': model.crf,
-                'rows': {row: asdict(rows[model.name][row])
-                         for row in order if row in rows[model.name]},
-            }
-            for model in models
-        },
+        'models': {model.name: {
+            'checkpoint': model.checkpoint.name, 'sha256': model.sha256, 'crf': model.crf,
+            'rows': {row: asdict(rows[model.name][row])
+                     for row in order if row in rows[model.name]},
+        } for model in models},
     }, indent=2) + '\n')
 
 
@@ -257,7 +244,7 @@ def _page_model(out: Path, model: Model, rows: dict[str, Row], images: int, limi
                 ) -> PageModel:
     """Write a model's plots; run its images through the network once more, for the page."""
     file_name = re.sub(r'[^A-Za-z0-9._-]+', '_', model.name)
-    trimap, grid = out / f'trimap_{file_name}.png', out / f'bases_{file_name}.png'
+    trimap, grid = (out / f'{kind}_{file_name}.png' for kind in ('trimap', 'bases'))
     curves = {row: {width: math.nan if score is None else score
                     for width, score in rows[row].trimap.items()}
               for row in _row_names({model.name: rows})}

@@ -1,6 +1,8 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Sheets show what they say, pixel for pixel, in the right places."""
 
+from pathlib import Path
+
 import matplotlib
 import numpy as np
 import pytest
@@ -57,12 +59,12 @@ def test_masks_stand_below_their_levels_and_changes_below_them(labelled: bool) -
     for coarse, fine in (('32x', '16x'), ('16x', '8x')):
         before, after = item.predictions[coarse], item.predictions[fine]
         changes = fade(item.image)
-        for place in np.argwhere(before != after).tolist():
-            old, new = before[*place], after[*place]
-            right = item.labels[*place] if labelled else new
+        for place in map(tuple, np.argwhere(before != after)):
+            old, new = before[place], after[place]
+            right = item.labels[place] if labelled else new
             if right != 255:
-                changes[*place] = ((33, 102, 172) if new == right
-                                   else (215, 48, 31) if old == right else (253, 187, 40))
+                changes[place] = ((33, 102, 172) if new == right
+                                  else (215, 48, 31) if old == right else (253, 187, 40))
         places = [the_place(sheet, painted(after)), *(
             the_place(sheet, viridis[np.minimum((mask * 256).astype(int), 255)].round(), within=1)
             for mask in item.masks[fine]), the_place(sheet, changes)]
@@ -115,20 +117,7 @@ def test_pictures_are_enlarged_without_smoothing_and_reduced_by_averaging() -> N
     the_place(reduced, noisy.mean(axis=(1, 3)), within=1)
 
 
-def test_text_and_legend_keep_to_their_room() -> None:
-    grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
-    sheet = draw_sheet([[None, (grey, 'a very long title indeed\nand a second line'), None]], [],
-                       80)
-    dark = np.flatnonzero((sheet < 100).any(axis=(0, 2)))
-    assert 88 <= dark.min() and dark.max() < 176
-    keys = [(f'a class with a long name {number}', (250, 10 * number, 0)) for number in range(9)]
-    sheet = draw_sheet([[(grey, '')]], keys, 300)
-    assert sheet.shape[1] == 308
-    for _, colour in keys:
-        assert (sheet == colour).all(axis=2).sum() > 100
-
-
-def test_png_is_the_picture(tmp_path) -> None:  # noqa: ANN001
+def test_png_is_the_picture(tmp_path: Path) -> None:
     picture = paint_values(np.random.default_rng(0).random((HEIGHT, WIDTH)))
     save_png(tmp_path / 'new' / 'picture.png', picture)
     np.testing.assert_array_equal(Image.open(tmp_path / 'new' / 'picture.png'), picture)

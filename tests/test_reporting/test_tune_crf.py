@@ -67,10 +67,3 @@ def test_wrong_settings_fail_before_the_network_runs(project: Path,
     monkeypatch.delattr(module, 'init_model')
     with pytest.raises(TypeError, match='std'):
         tune_crf(Config.fromfile(project / 'config.py'), '', grid={'std': (1, )})
-
-
-def test_images_without_labels_end_it(project: Path) -> None:
-    cfg = Config.fromfile(project / 'config.py')
-    cfg.test_dataloader.dataset.pipeline.pop(3)
-    with pytest.raises(ValueError, match='0.png has no ground truth'):
-        tune_crf(cfg, str(project / 'weights.pth'), num_images=1, grid={})

@@ -24,8 +24,8 @@ from mmseg.apis import init_model
 from mmseg.registry import DATASETS
 
 from mmseg_lrr.apis.testing import configure_test, run_test
-from mmseg_lrr.apis.tune_crf import tune_crf
 from mmseg_lrr.replacing import replacing
+from mmseg_lrr.reporting.tune_crf import tune_crf
 
 #: Images of the training set on which the CRF's settings are chosen.
 NUM_CRF_IMAGES = 12

@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
-from mmseg_lrr.datasets.listed_files import check_configured_lists
-from mmseg_lrr.models.post_processing.dense_crf import PRESETS
-from mmseg_lrr.ops import checks
-
 from .checkpoint_check import check_checkpoint
 
 #: The CRF that the command lines use where no other is named.
@@ -94,7 +90,6 @@ def run_test(cfg: Config, checkpoint: str) -> TestResult:
         ValueError: if the checkpoint is one of another network, or the list of images is empty.
     """
     cfg = copy.deepcopy(cfg)
-    check_configured_lists(cfg.test_dataloader.dataset)
     cfg.load_from = checkpoint
     # Runs of one name that start within a second would share their log and its times.
     cfg.experiment_name = f'{cfg.get("experiment_name", "test")}_{next(_numbers)}'

@@ -19,8 +19,8 @@ def check_checkpoint(model: nn.Module, checkpoint: str | Path) -> None:
     results.
 
     Args:
-        model (nn.Module): Segmentor, or a multi-scale model around one.
-        checkpoint (str | Path): File or address.
+        model: Segmentor, or a multi-scale model around one.
+        checkpoint: File or address.
 
     Raises:
         ValueError: Parameters, statistics or basis functions are missing or have another shape.

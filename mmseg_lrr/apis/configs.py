@@ -16,11 +16,11 @@ def get_config(name: str) -> Config:
     checkout have them in the repository's ``configs``.
 
     Args:
-        name (str): As in ``mmengine.hub.get_config``, without the package:
+        name: As in ``mmengine.hub.get_config``, without the package:
             ``lrr/lrr4x_r101_voc.py``. The folder and the ending may be left out.
 
     Returns:
-        Config: The config.
+        The config.
 
     Raises:
         FileNotFoundError: There is no config of that name; the message lists the nearest names.

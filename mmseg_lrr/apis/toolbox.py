@@ -9,13 +9,13 @@ import argparse
 import importlib.util
 import runpy
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import mmseg
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 
@@ -75,7 +75,7 @@ def train(argv: Sequence[str] | None = None) -> None:
     ``load_from`` names: a second stage would take the first one's, and its iterations, for its own.
 
     Args:
-        argv (Sequence[str] | None): Arguments without the program's name; those of this process
+        argv: Arguments without the program's name; those of this process
             by default.
     """
     script, args = _load('train.py', sys.argv[1:] if argv is None else argv)
@@ -88,8 +88,8 @@ def train(argv: Sequence[str] | None = None) -> None:
         if (work_dir / 'last_checkpoint').is_file():
             args.cfg_options = {**options, 'load_from': None}
         else:
-            print_log(f'nothing to resume in {work_dir}: begin with load_from={cfg.load_from}',
-                      logger='current')
+            warnings.warn(f'there is no {work_dir}/last_checkpoint to resume from; the training '
+                          f'begins with load_from={cfg.load_from}', stacklevel=2)
             args.resume = False
     _run(script, args)
 
@@ -100,7 +100,7 @@ def test(argv: Sequence[str] | None = None) -> None:
     What ``--crf`` sets is set before the user's ``--cfg-options``, which so have the last word.
 
     Args:
-        argv (Sequence[str] | None): Arguments without the program's name; those of this process
+        argv: Arguments without the program's name; those of this process
             by default.
     """
     words, presets = [], []
@@ -132,7 +132,7 @@ def script(argv: Sequence[str] | None = None) -> None:
     By themselves the scripts need the full mmcv, and do not know this package.
 
     Args:
-        argv (Sequence[str] | None): The script, such as ``analysis_tools/confusion_matrix.py``,
+        argv: The script, such as ``analysis_tools/confusion_matrix.py``,
             and its arguments; those of this process by default.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)

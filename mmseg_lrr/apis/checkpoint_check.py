@@ -33,7 +33,8 @@ def check_checkpoint(model: nn.Module, checkpoint: str | Path) -> None:
     try:
         keys = getattr(model, 'module', model).load_state_dict(weights, strict=False)
     except RuntimeError as error:
-        raise ValueError(f'{problem}{error}') from error
+        listed = str(error).splitlines()[1:_MOST_LISTED + 1]
+        raise ValueError(problem + ';'.join(listed)) from error
     missing = [name for name in keys.missing_keys
                if not name.startswith(_TRAINING_ALONE) and not name.endswith(_COUNTS)]
     if missing:

@@ -15,7 +15,9 @@ from pathlib import Path
 from types import ModuleType
 
 import mmseg
+import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 
@@ -25,11 +27,10 @@ _TEST_HELP = f"""
 options of mmseg-lrr:
   --aug-test            another name of --tta: test time augmentation by the config's tta_model
                         and tta_pipeline
-  --crf[=PRESET]        refine the result by a fully connected CRF; with --aug-test, the fused
-                        result. The same as --cfg-options model.test_cfg.crf.type=DenseCRF
+  --crf[=PRESET]        refine the result (with --aug-test, the fused one) by a fully connected
+                        CRF; the same as --cfg-options model.test_cfg.crf.type=DenseCRF
                         model.test_cfg.crf.preset=PRESET (with --aug-test tta_model.crf...), to
-                        which other settings can be added; those that the config spells out
-                        there stay. PRESET is one of
+                        which other settings can be added. PRESET is one of
                         {', '.join(PRESETS)};
                         default: crf of the config's tta_model, or of the config, else
                         {DEFAULT_CRF_PRESET}
@@ -59,10 +60,17 @@ def _load(name: str, argv: Sequence[str]) -> tuple[ModuleType, argparse.Namespac
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     sys.argv = [str(path), *argv]
-    return script, script.parse_args()
+    args = script.parse_args()
+    args.cfg_options = args.cfg_options or {}
+    return script, args
 
 
 def _run(script: ModuleType, args: argparse.Namespace) -> None:
+    """Let a script go on with what its parser gave."""
+    if args.launcher == 'pytorch' and get_device() == 'cpu':
+        # mmengine's launcher selects a GPU; it leaves a group that is there already alone.
+        torch.distributed.init_process_group('gloo')
+        args.cfg_options = {'model_wrapper_cfg.broadcast_buffers': False, **args.cfg_options}
     script.parse_args = lambda: args
     script.main()
 
@@ -79,14 +87,13 @@ def train(argv: Sequence[str] | None = None) -> None:
             by default.
     """
     script, args = _load('train.py', sys.argv[1:] if argv is None else argv)
-    options = args.cfg_options or {}
     cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(options)
-    if args.resume and cfg.get('load_from') and 'load_from' not in options:
+    cfg.merge_from_dict(args.cfg_options)
+    if args.resume and cfg.get('load_from') and 'load_from' not in args.cfg_options:
         work_dir = Path(args.work_dir or cfg.get('work_dir')
                         or Path('work_dirs', Path(args.config).stem))
         if (work_dir / 'last_checkpoint').is_file():
-            args.cfg_options = {**options, 'load_from': None}
+            args.cfg_options['load_from'] = None
         else:
             warnings.warn(f'there is no {work_dir}/last_checkpoint to resume from; the training '
                           f'begins with load_from={cfg.load_from}', stacklevel=2)
@@ -122,7 +129,7 @@ def test(argv: Sequence[str] | None = None) -> None:
             # The loop refuses a segmentor that would ignore the CRF.
             'test_cfg.type': 'LRRTestLoop',
             **{f'{place}.{option}': value for option, value in crf.items()},
-            **(args.cfg_options or {})}
+            **args.cfg_options}
     _run(script, args)
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Multi-scale inference on images from Python; the toolbox's functions know single passes only."""
+"""Multi-scale inference on images from Python; mmseg's functions know single passes only."""
 
 import copy
 from collections.abc import Sequence
@@ -17,20 +17,17 @@ from .testing import configure_test
 
 
 def init_model_tta(
-    config: str | Path | Config,
-    checkpoint: str | None = None,
-    device: str = 'cuda:0',
-    cfg_options: dict | None = None,
-    crf: dict | None = None,
+    config: str | Path | Config, checkpoint: str | None = None, device: str = 'cuda:0',
+    cfg_options: dict | None = None, crf: dict | None = None,
 ) -> SegTTAModel:
-    """Make the multi-scale model of a config, as the toolbox's ``init_model`` makes the segmentor.
+    """Make the multi-scale model of a config, as mmseg's ``init_model`` makes the segmentor.
 
     Args:
-        config: config, or its file, with ``tta_model`` and ``tta_pipeline``. It is not changed.
-        checkpoint: the segmentor's weights; None leaves them random.
-        device: where the model works.
-        cfg_options: settings of the config to override, e.g. ``{'tta_model.fusion': 'mean'}``.
-        crf: config of the CRF on the fused probabilities, e.g.
+        config: Config, or its file, with ``tta_model`` and ``tta_pipeline``. It is not changed.
+        checkpoint: The segmentor's weights; None leaves them random.
+        device: Where the model works.
+        cfg_options: Settings of the config to override, e.g. ``{'tta_model.fusion': 'mean'}``.
+        crf: Config of the CRF on the fused probabilities, e.g.
             ``dict(type='DenseCRF', preset='deeplab_v2_vgg16')``; None: what ``tta_model`` says.
 
     Returns:
@@ -43,7 +40,6 @@ def init_model_tta(
     if crf is None:
         crf = config.get('tta_model', {}).get('crf')
     tested = configure_test(config, tta=True, crf=crf)
-    # The toolbox's function knows what to do with any checkpoint of a segmentor.
     segmentor = init_model(
         configure_test(config), None if checkpoint is None else str(checkpoint), device)
     model = MODELS.build({**tested.model, 'module': segmentor}).to(device).eval()
@@ -58,9 +54,9 @@ def inference_model_tta(
     """Predict images by the multi-scale model.
 
     Args:
-        model: what :func:`init_model_tta` gives.
-        img: an image file, an image (H, W, 3) uint8 in BGR as ``mmcv.imread`` gives it, or a list
-            of them, of any sizes.
+        model: What :func:`init_model_tta` gives.
+        img: Image file, image (H, W, 3) uint8 in BGR as ``mmcv.imread`` gives it, or a list of
+            them, of any sizes.
 
     Returns:
         The prediction, or a list of them for a list: ``pred_sem_seg`` (1, H, W) and ``seg_logits``

@@ -15,7 +15,6 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from ..compat import load_protected
 from ..ops import checks
 from ..ops.weights import describe_weight
 from .config_check import bare_model
@@ -116,7 +115,7 @@ def export(
 def _load(path: str | os.PathLike) -> dict[str, Any]:
     try:
         # A checkpoint is somebody's file, and nothing in it is executed.
-        checkpoint = load_protected(path, map_location='cpu')
+        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f'{path} cannot be read as a checkpoint ({type(error).__name__}: {error})'

@@ -9,7 +9,7 @@ import cv2
 import pytest
 from mmengine.config import Config
 
-from mmseg_lrr.apis.testing import crf_config, evaluate
+from mmseg_lrr.apis.testing import configure_test, crf_config, run_test
 from mmseg_lrr.reporting import report
 from mmseg_lrr.reporting.report import make_report
 
@@ -42,10 +42,10 @@ def expected_rows(project: Path, absent: str = 'skip') -> dict[str, list[float]]
     cfg.test_evaluator.update(trimap=dict(widths=[1, 3]), absent_classes=absent)
     cfg.work_dir = str(project / 'expected')
     names, weights = ('mIoU', 'trimap_mIoU@1', 'trimap_mIoU@3'), str(project / 'weights.pth')
-    single = evaluate(cfg, weights)
+    single = run_test(configure_test(cfg), weights).metrics
     rows = {level: [single[f'{name}_{level}'] for name in names] for level in ROWS[:4]}
     for row, crf in (('ms', None), ('ms-crf', crf_config())):
-        metrics = evaluate(cfg, weights, tta=True, crf=crf)
+        metrics = run_test(configure_test(cfg, tta=True, crf=crf), weights).metrics
         rows[row] = [metrics[name] for name in names]
     return rows
 

@@ -1,13 +1,9 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Networks of the released layout with a narrow fc6 and fc7, and the config that runs them."""
 
-from __future__ import annotations
-
 import numpy as np
 from mmengine.config import Config
-from test_converters.released_layout import RGB_MEAN, VGG, Cell, Struct, random_params
-
-from mmseg_lrr.converters.mat_values import StructArray
+from test_converters.released_layout import RGB_MEAN, VGG, random_params
 
 FC_CHANNELS = 16
 
@@ -48,19 +44,6 @@ def config(
 def hollow_params(**options: object) -> dict[str, np.ndarray]:
     """Parameters whose VGG-16 is zeros, for tests that do not look at it."""
     return random_params(0, fc_channels=FC_CHANNELS, hollow_vgg=True, **options)
-
-
-def plain(value: object) -> object:
-    """What reading a value back from a file gives."""
-    if isinstance(value, Struct):
-        return StructArray({k: plain(v) for k, v in element.items()} for element in value)
-    if isinstance(value, Cell):
-        return [plain(element) for element in value]
-    if isinstance(value, dict):
-        return StructArray([{k: plain(v) for k, v in value.items()}])
-    if isinstance(value, bool | float):
-        return np.atleast_2d(np.float64(value))
-    return value
 
 
 def expected_state_dict(

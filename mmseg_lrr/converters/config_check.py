@@ -61,33 +61,27 @@ def config_differences(config: Config, meta: Mapping[str, Any]) -> list[str]:
     """
     ours, theirs = network_of(config), meta.get('lrr') or meta['vgg']
     found = []
+
+    def differs(name: str, our_value: Any, their_value: Any) -> None:
+        found.append(f"the config's {name} is {our_value}, the network's {their_value}")
+
     mean = theirs['mean']
     if mean and (not ours['mean'] or not np.allclose(ours['mean'], mean, 0, _MEAN_TOLERANCE)):
-        found.append(
-            f"the config's mean colour is {ours['mean']}, the network's {mean}: write that into "
-            'the config (model.data_preprocessor.mean)'
-        )
+        differs('mean colour (model.data_preprocessor.mean)', ours['mean'], mean)
     if any(value != 1 for value in ours['std']):
-        found.append(
-            f"the config divides by std {ours['std']}, the network's input is not divided"
-        )
+        found.append(f"the config divides by std {ours['std']}, the network by nothing")
     if not ours['rgb']:
         found.append('the config leaves images BGR (bgr_to_rgb), the network needs RGB')
     if 'lrr' not in meta:
         return found
     for name in ('num_classes', 'num_bases', 'levels'):
         if ours[name] != theirs[name]:
-            found.append(f"the config's {name} is {ours[name]}, the network's {theirs[name]}")
-    window = theirs['mask_window']
-    if window and ours['mask_windows'] != [window]:
+            differs(name, ours[name], theirs[name])
+    if theirs['mask_window'] and ours['mask_windows'] != [theirs['mask_window']]:
         windows = ', '.join(map(str, ours['mask_windows'])) or 'missing'
-        found.append(f"the config's mask window is {windows}, the network's {window}")
+        differs('mask window', windows, theirs['mask_window'])
     if ours['upsample_border'] != 'zeros':
-        found.append(
-            f"the config's upsample_border is {ours['upsample_border']!r}, the network's 'zeros'"
-        )
-    if ours['classes'] and list(ours['classes']) != list(theirs['classes']):
-        found.append(
-            f"the config's classes are {list(ours['classes'])}, the network's {theirs['classes']}"
-        )
+        differs('upsample_border', ours['upsample_border'], 'zeros')
+    if ours['classes'] and list(ours['classes']) != theirs['classes']:
+        differs('classes', list(ours['classes']), theirs['classes'])
     return found

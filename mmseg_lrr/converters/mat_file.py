@@ -64,13 +64,12 @@ def _read_hdf5(path: str, names: list[str]) -> dict[str, Any]:
     import h5py  # an extra
 
     def plain(node: Any) -> Any:
-        kind = node.attrs.get('MATLAB_class', b'').decode()
         if isinstance(node, h5py.Group):
             # The fields of a struct array, but of no single struct, are references of no class.
             one = any('MATLAB_class' in field.attrs for field in node.values())
             columns = [[plain(field)] if one else plain(field) for field in node.values()]
             return [dict(zip(node, row, strict=True)) for row in zip(*columns, strict=True)]
-        value = node[()]
+        value, kind = node[()], node.attrs.get('MATLAB_class', b'').decode()
         if 'MATLAB_empty' in node.attrs:
             return {'char': '', 'cell': [], 'struct': []}.get(kind, np.zeros(value.astype(int)))
         if value.dtype.hasobject:

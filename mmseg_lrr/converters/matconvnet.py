@@ -40,24 +40,8 @@ USUAL_WINDOW = 9
 #: The fixed filter of the 2x upsampling.
 BILINEAR = np.outer([0.25, 0.75, 0.75, 0.25], [0.25, 0.75, 0.75, 0.25])
 
-# (MatConvNet's name, name in VGG16FC, in, out, kernel); None stands for the width of fc6, fc7.
-_VGG_CONVS = (
-    ('conv1_1', 'features.0', 3, 64, 3),
-    ('conv1_2', 'features.1', 64, 64, 3),
-    ('conv2_1', 'features.3', 64, 128, 3),
-    ('conv2_2', 'features.4', 128, 128, 3),
-    ('conv3_1', 'features.6', 128, 256, 3),
-    ('conv3_2', 'features.7', 256, 256, 3),
-    ('conv3_3', 'features.8', 256, 256, 3),
-    ('conv4_1', 'features.10', 256, 512, 3),
-    ('conv4_2', 'features.11', 512, 512, 3),
-    ('conv4_3', 'features.12', 512, 512, 3),
-    ('conv5_1', 'features.14', 512, 512, 3),
-    ('conv5_2', 'features.15', 512, 512, 3),
-    ('conv5_3', 'features.16', 512, 512, 3),
-    ('fc6', 'fc6', 512, None, 7),
-    ('fc7', 'fc7', None, None, 1),
-)
+#: Channels and number of VGG-16's convolutions before each max pooling.
+VGG_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 _FEATURE_CHANNELS = {'16x': 512, '8x': 512, '4x': 256}
 
 # Every spelling of a name, each with the one that the released training code writes.
@@ -133,13 +117,15 @@ def usual_name(name: str) -> str:
 
 def vgg_parameters(fc_channels: int = FC_CHANNELS) -> list[Parameter]:
     """List the parameters of VGG-16 without fc8, in the network's order."""
-    return [
-        parameter
-        for name, place, inputs, outputs, kernel in _VGG_CONVS
-        for parameter in _convolution(
-            name, f'backbone.{place}.conv', kernel, inputs or fc_channels, outputs or fc_channels
-        )
-    ]
+    parameters, inputs, place = [], 3, 0
+    for stage, (outputs, convolutions) in enumerate(VGG_STAGES, start=1):
+        for i in range(1, convolutions + 1):
+            key = f'backbone.features.{place}.conv'
+            parameters += _convolution(f'conv{stage}_{i}', key, 3, inputs, outputs)
+            inputs, place = outputs, place + 1
+        place += 1  # the pooling
+    parameters += _convolution('fc6', 'backbone.fc6.conv', 7, inputs, fc_channels)
+    return parameters + _convolution('fc7', 'backbone.fc7.conv', 1, fc_channels, fc_channels)
 
 
 def _convolution(name: str, key: str, kernel: int, inputs: int, outputs: int) -> list[Parameter]:
@@ -177,8 +163,8 @@ class LrrLayout:
         """
 
         def down_to(pattern: str) -> tuple[str, ...]:
-            found = [i for i, x in enumerate(LEVELS) if any(re.match(pattern + x, n) for n in shapes)]
-            return LEVELS[: max(found, default=-1) + 1]
+            matches = [re.match(pattern.format('|'.join(LEVELS)), name) for name in shapes]
+            return LEVELS[: max((LEVELS.index(m[1]) + 1 for m in matches if m), default=0)]
 
         maps = max(shapes['bases_coef_32xb'])
         classes = (
@@ -190,8 +176,8 @@ class LrrLayout:
         return cls(
             num_classes=num_classes,
             num_bases=maps // num_classes,
-            levels=down_to('bases_coef_'),
-            de_levels=down_to('(dil|ero)_seg'),
+            levels=down_to('bases_coef_({})'),
+            de_levels=down_to('(?:dil|ero)_seg({})_coef'),
             fc_channels=fc_channels,
         )
 
@@ -332,7 +318,7 @@ def _from_simplenn(net: dict[str, Any], fc_channels: int) -> Conversion:
     for (layer,) in net['layers']:
         if layer['type'] == 'conv':
             # Files older than ``weights`` have a field each.
-            weights = layer['weights'] if 'weights' in layer else (layer['filters'], layer['biases'])
+            weights = layer.get('weights') or [layer['filters'], layer['biases']]
             for kind, value in zip('fb', weights, strict=True):
                 values[layer['name'] + kind] = (layer['name'] + kind, value)
     for name in ('fc8f', 'fc8b'):

@@ -25,7 +25,7 @@ def meta(**options: object) -> dict:
         (dict(num_bases=3), "num_bases is 10, the network's 3"),
         (dict(levels=['32x']), "levels is ['32x', '16x', '8x', '4x'], the network's ['32x']"),
         (dict(mask_window=9), "mask window is 17, the network's 9"),
-        (dict(classes=['wall'] * 19), "classes are ['road', "),
+        (dict(classes=['wall'] * 19), "classes is ['road', "),
     ],
 )
 def test_differences_of_the_network(change, message):
@@ -41,7 +41,8 @@ def test_differences_of_the_config():
     options = config(num_classes=19, window=None, upsample_border='replicate')
     options.model.data_preprocessor = dict(type='SegDataPreProcessor', std=[1, 58.4, 1])
     found = config_differences(options, meta())
-    for line, word in zip(found, ['is None', 'std', 'BGR', 'missing', 'replicate'], strict=True):
+    words = 'mean) is None', 'std', 'BGR', 'missing', 'replicate'
+    for line, word in zip(found, words, strict=True):
         assert word in line
     # The ImageNet network says nothing of the head.
     assert len(config_differences(options, dict(vgg=dict(mean=MEAN, std=[1, 1, 1])))) == 3

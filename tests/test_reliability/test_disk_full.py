@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from tiny_project import full_disk
 
 from mmseg_lrr.apis import report
-from mmseg_lrr.converters.from_matconvnet import Conversion
 from mmseg_lrr.converters.mat_file import write_mat
 from mmseg_lrr.datasets.class_bases import save_class_bases
 from mmseg_lrr.engine.whole_files_backend import WholeFilesBackend
@@ -26,8 +24,6 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     'checkpoint': lambda path: WholeFilesBackend().put(_NOISE.tobytes(), path),
     'text of the runner': lambda path: WholeFilesBackend().put_text('word ' * 2000, path),
     'bases': lambda path: save_class_bases(path, np.ones((1, 2, 32, 32), np.float32)),
-    'converted checkpoint': lambda path: Conversion(
-        state_dict={'weight': torch.ones(4096)}).save(path),
     'MATLAB file': lambda path: write_mat(path, {'x': np.ones((64, 64))}),
     'report': lambda path: report._write(path, 'word ' * 2000),
     'label map': lambda path: save_label_png(path, _NOISE[..., 0]),

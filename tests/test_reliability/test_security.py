@@ -12,16 +12,13 @@ import pickle
 import struct
 import tarfile
 import threading
-import tracemalloc
 import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -32,21 +29,16 @@ from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.datasets import BaseCDDataset, BaseSegDataset
 from mmseg.registry import DATASETS, HOOKS
-from scipy.io import savemat
 
 from mmseg_lrr import compat
 from mmseg_lrr.apis.examples import ExampleMaker
 from mmseg_lrr.apis.tune_crf import tune_crf
-from mmseg_lrr.converters import mat_allowance
-from mmseg_lrr.converters.mat_file import read_mat
-from mmseg_lrr.converters.mat_values import MatFileError
 from mmseg_lrr.datasets import LabelMaps
 from mmseg_lrr.datasets.class_bases import load_class_bases
 from mmseg_lrr.models.losses import LevelCrossEntropyLoss
 
 from ..small_segmentors import build, lrr_config
 from ..test_apis.small_project import make_project
-from ..test_converters.released_layout import Cell, Struct, write_v7
 from ..test_engine.small_test import make_images, make_runner
 
 
@@ -447,266 +439,6 @@ def test_arrays_of_many_elements_in_no_bytes_are_refused(tmp_path: Path, dtype: 
     (tmp_path / 'none.npy').write_bytes(npy_of_header('(1000000000000, )', dtype))
     with pytest.raises(ValueError, match=r'class_weight .*none\.npy must be .* real numbers'):
         LevelCrossEntropyLoss(class_weight=str(tmp_path / 'none.npy'))
-
-
-def mat7(path: Path, value: np.ndarray, name: str = 'net') -> Path:
-    savemat(path, {name: value}, do_compression=True)
-    return path
-
-
-def test_matlab_bomb_is_refused(tmp_path: Path) -> None:
-    """72 MB of zeros in 70 kB."""
-    path = mat7(tmp_path / 'bomb.mat', np.zeros((2**13, 1100)))
-    assert path.stat().st_size < 2**18
-    with pytest.raises(MatFileError, match=r'bomb\.mat: a variable of \d+ bytes unpacks to more'):
-        read_mat(path, ['net'])
-
-
-def test_matlab_files_that_pack_well_are_read(tmp_path: Path) -> None:
-    """Label maps do."""
-    path = mat7(tmp_path / 'labels.mat', np.zeros((2000, 2000), np.uint8))
-    assert path.stat().st_size < 2000 * 2000 / 100
-    assert read_mat(path, ['net'])['net'].shape == (2000, 2000)
-
-
-def element(code: int, data: bytes) -> bytes:
-    """Data with their tag, as version 7 has them."""
-    return struct.pack('<II', code, len(data)) + data + bytes(-len(data) % 8)
-
-
-def matrix(kind: int, shape: tuple[int, ...], name: bytes, data: bytes) -> bytes:
-    """An array with its tag."""
-    return element(14, element(6, struct.pack('<II', kind, 0))
-                   + element(5, struct.pack(f'<{len(shape)}i', *shape))
-                   + element(1, name) + data)
-
-
-def mat7_of(path: Path, variable: bytes, length: int | None = None) -> Path:
-    """A file of one variable, compressed where the length that it is said to have is given."""
-    if length is not None:
-        data = zlib.compress(variable)
-        variable = struct.pack('<II', 15, length or len(data)) + data
-    header = b'MATLAB 5.0 MAT-file'.ljust(124) + struct.pack('<H', 0x0100) + b'IM'
-    path.write_bytes(header + variable)
-    return path
-
-
-@pytest.mark.parametrize('kind', ['cell', 'numbers'])
-def test_matlab_file_of_an_absurd_shape_is_refused(tmp_path: Path, kind: str) -> None:
-    """The header says 2^31 - 1 by 2^20; nothing stands behind it."""
-    variable = matrix(1 if kind == 'cell' else 6, (2**31 - 1, 2**20), b'net', element(9, bytes(8)))
-    for length in (None, 0):
-        mat7_of(tmp_path / 'absurd.mat', variable, length)
-        with pytest.raises(MatFileError, match=r'absurd\.mat.*(shape|cannot be read)'):
-            read_mat(tmp_path / 'absurd.mat', ['net'])
-
-
-FIELD_X = element(5, struct.pack('<i', 2)) + element(1, b'x\0')
-ABSURD_INSIDE = {
-    'text': (matrix(4, (20_000_000, 1), b'', element(4, b'')), 'more than 1048576 characters'),
-    'one text': (matrix(4, (1, 2**30), b'', element(4, b'')), 'more than 1048576 characters'),
-    'rows': (matrix(4, (2**18, 1), b'', element(4, b'')), 'more than 131072 values'),
-    'cells': (matrix(1, (2**30, 1), b'', b''), 'more than 131072 values'),
-    'structs': (matrix(2, (2**30, 1), b'', FIELD_X), 'more than 131072 values'),
-    'structs without fields': (
-        matrix(2, (2**30, 1), b'', element(5, struct.pack('<i', 1)) + element(1, b'')),
-        'more than 131072 values'),
-    'numbers': (matrix(6, (2**30, 1), b'', element(9, b'')), 'more than 4294967296 bytes'),
-    'bytes': (matrix(9, (2**30, 1), b'', element(2, b'')), '0 bytes of data'),
-    'negative': (matrix(6, (-1, 1), b'', element(9, b'')), 'no shape'),
-    'no axes': (matrix(6, (), b'', element(9, b'')), 'no shape'),
-    'many axes': (matrix(6, (1, ) * 40, b'', element(9, bytes(8))), '160 bytes of data'),
-    'no array': (element(9, bytes(8)), 'type 9 where an array should be'),
-    'an unknown class': (matrix(99, (1, 1), b'', element(9, bytes(8))), 'no class of arrays 99'),
-    'an unknown type': (matrix(6, (1, 1), b'', element(99, bytes(8))), 'data of type 99'),
-    'longer than its place': (struct.pack('<II', 14, 2**20), 'past the one around it'),
-}
-
-
-@pytest.mark.parametrize('kind', ABSURD_INSIDE)
-def test_matlab_file_that_is_absurd_inside_is_refused(tmp_path: Path, kind: str) -> None:
-    """In a field of a struct, whose own header is in order; a few hundred bytes."""
-    inside, message = ABSURD_INSIDE[kind]
-    variable = matrix(2, (1, 1), b'net', FIELD_X + inside)
-    tracemalloc.start()
-    for length in (None, 0):
-        with pytest.raises(MatFileError, match=rf'absurd\.mat: .*{message}'):
-            read_mat(mat7_of(tmp_path / 'absurd.mat', variable, length), ['net'])
-    assert tracemalloc.get_traced_memory()[1] < 2**24
-    tracemalloc.stop()
-
-
-def test_matlab_file_whose_inner_length_lies_is_refused(tmp_path: Path) -> None:
-    """100 bytes, it says, that unpack to 80 MB."""
-    variable = matrix(6, (10_000_000, 1), b'net', element(9, bytes(80_000_000)))
-    lying = struct.pack('<II', 14, 100) + variable[8:]
-    with pytest.raises(MatFileError, match='past the end of their array'):
-        read_mat(mat7_of(tmp_path / 'net.mat', lying, 0), ['net'])
-    # Nor are they looked for behind the array.
-    whole = matrix(6, (1, 1), b'net', element(9, bytes(8)))
-    with pytest.raises(MatFileError, match='does not end where it says'):
-        read_mat(mat7_of(tmp_path / 'net.mat', whole + bytes(80_000_000), 0), ['net'])
-
-
-def test_matlab_file_whose_packed_length_lies_is_refused(tmp_path: Path) -> None:
-    variable = matrix(6, (10_000_000, 1), b'net', element(9, bytes(80_000_000)))
-    with pytest.raises(MatFileError, match='a variable of 2147483648 bytes goes on past its end'):
-        read_mat(mat7_of(tmp_path / 'net.mat', variable, 2**31), ['net'])
-
-
-@pytest.mark.parametrize('depth', [33, 3000, 20000])
-def test_matlab_file_that_is_nested_too_deep_is_refused(tmp_path: Path, depth: int) -> None:
-    header = element(6, struct.pack('<II', 1, 0)) + element(5, struct.pack('<ii', 1, 1))
-    inside = matrix(6, (1, 1), b'', element(9, bytes(8)))
-    # From the inside out each is as much longer as its own tag, header and empty name are.
-    step = 8 + len(header) + 8
-    tags = [struct.pack('<II', 14, len(inside) + step * (level + 1) - 8) + header + element(1, b'')
-            for level in reversed(range(depth))]
-    variable = matrix(1, (1, 1), b'net', b''.join(tags) + inside)
-    for length in (None, 0):
-        with pytest.raises(MatFileError, match='nested more than 32 deep'):
-            read_mat(mat7_of(tmp_path / 'deep.mat', variable, length), ['net'])
-
-
-@pytest.mark.parametrize('packed', [False, True])
-def test_matlab_file_with_any_wrong_byte_is_read_or_refused(tmp_path: Path, packed: bool) -> None:
-    params = Struct([{'name': 'a', 'value': np.zeros((2, 3), np.float32)}])
-    net = Struct([{'params': params, 'layers': Cell(['x', np.zeros((1, 2)), True]), 's': 'abc'}])
-    path = write_v7(tmp_path / 'net.mat', {'net': net}, compress=packed)
-    whole = path.read_bytes()
-    refused = 0
-    for place in range(124, len(whole)):
-        for value in {0, 1, 255, whole[place] ^ 4} - {whole[place]}:
-            path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1:])
-            try:
-                read_mat(path, ['net'])
-            except MatFileError as error:
-                assert str(error).startswith(f'{path}: ') or 'holds none' in str(error)
-                refused += 1
-    assert refused > len(whole) / 2
-
-
-def test_version_73_file_of_an_absurd_shape_is_refused(tmp_path: Path) -> None:
-    """8 TB of nothing: HDF5 writes no chunk that is not filled."""
-    path = tmp_path / 'absurd.mat'
-    with h5py.File(path, 'w') as file:
-        data = file.create_dataset('net', (2**20, 2**20), 'f8', chunks=(64, 64))
-        data.attrs['MATLAB_class'] = np.bytes_('double')
-        data = file.create_dataset('empty', (2, ), 'u8')
-        data[:] = 2**20
-        data.attrs['MATLAB_class'] = np.bytes_('double')
-        data.attrs['MATLAB_empty'] = 1
-    assert path.stat().st_size < 2**14
-    with pytest.raises(MatFileError, match=r'/net, of shape \(1048576, 1048576\)'):
-        read_mat(path, ['net'])
-    with pytest.raises(MatFileError, match='/empty is called empty, but of shape'):
-        read_mat(path, ['empty'])
-
-
-def test_version_73_file_of_many_large_arrays_is_refused(tmp_path: Path) -> None:
-    """One array, small enough by itself, a thousand times."""
-    path = tmp_path / 'many.mat'
-    with h5py.File(path, 'w') as file:
-        data = file.create_dataset('one', (2**10, 2**8), 'f4', chunks=(64, 64))
-        data.attrs['MATLAB_class'] = np.bytes_('single')
-        cells = file.create_dataset('net', (1000, ), h5py.ref_dtype)
-        cells[:] = [data.ref] * 1000
-        cells.attrs['MATLAB_class'] = np.bytes_('cell')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mat_allowance, 'MAX_BYTES', 2**22)
-        with pytest.raises(MatFileError, match='/one, of shape .* more than 4194304 bytes'):
-            read_mat(path, ['net'])
-
-
-def hdf5_of_another_file(path: Path, kind: str) -> Path:
-    secret = path.with_name('secret.h5')
-    with h5py.File(secret, 'w') as file:
-        file['secret'] = np.arange(40, dtype='u1')
-    with h5py.File(path, 'w') as file:
-        if kind == 'external':
-            data = file.create_dataset('net', (40, ), 'u1', external=[(str(secret), 0, 40)])
-        else:
-            layout = h5py.VirtualLayout((40, ), 'u1')
-            layout[:] = h5py.VirtualSource(str(secret), 'secret', shape=(40, ))
-            data = file.create_virtual_dataset('net', layout)
-        data.attrs['MATLAB_class'] = np.bytes_('uint8')
-    return path
-
-
-@pytest.mark.parametrize('kind', ['external', 'virtual'])
-def test_version_73_file_reads_no_other_file(tmp_path: Path, kind: str) -> None:
-    path = hdf5_of_another_file(tmp_path / 'net.mat', kind)
-    with pytest.raises(MatFileError, match=r'net\.mat: the data of /net lie in another file'):
-        read_mat(path, ['net'])
-
-
-@pytest.mark.parametrize(('kind', 'shape', 'dtype', 'message'), [
-    ('char', (1, 2**25), 'u2', 'has more than 1048576 characters'),
-    ('char', (2**18, 1), 'f4', 'holds float32, no characters'),
-    ('char', (1, 2**18), 'u2', 'more than 131072 values'),
-    ('uint8', (2**28, ), 'u1', 'unpacks from 0 bytes to 268435456'),
-    ('cell', (10, ), h5py.string_dtype(), 'neither numbers nor references'),
-])
-def test_version_73_file_of_what_no_network_has_is_refused(
-    tmp_path: Path, kind: str, shape: tuple[int, ...], dtype: object, message: str
-) -> None:
-    path = tmp_path / 'net.mat'
-    with h5py.File(path, 'w') as file:
-        data = file.create_dataset('net', shape, dtype, chunks=True)
-        data.attrs['MATLAB_class'] = np.bytes_(kind)
-    with pytest.raises(MatFileError, match=rf'net\.mat: /net.*{message}'):
-        read_mat(path, ['net'])
-
-
-def test_version_73_file_of_a_type_in_the_place_of_data_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / 'net.mat'
-    with h5py.File(path, 'w') as file:
-        file['net'] = np.dtype('f8')
-        file['net'].attrs['MATLAB_class'] = np.bytes_('double')
-    with pytest.raises(MatFileError, match=r'net\.mat: /net is neither a group nor a data set'):
-        read_mat(path, ['net'])
-
-
-@pytest.mark.parametrize('kind', ['cell', 'double', 'char', 'empty'])
-def test_version_73_file_of_a_value_without_axes_is_refused(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / 'net.mat'
-    with h5py.File(path, 'w') as file:
-        if kind == 'cell':
-            data = file.create_dataset('net', (), h5py.ref_dtype)
-            data[()] = data.ref
-        else:
-            data = file.create_dataset('net', data=np.uint16(3))
-        data.attrs['MATLAB_class'] = np.bytes_('double' if kind == 'empty' else kind)
-        data.attrs['MATLAB_empty'] = int(kind == 'empty')
-    with pytest.raises(MatFileError, match=r'net\.mat: /net (has no axes|holds .*no characters)'):
-        read_mat(path, ['net'])
-
-
-def test_version_73_file_whose_chunks_have_other_axes_is_refused(tmp_path: Path) -> None:
-    """One wrong byte, the number of axes of an array: its two axes come to be one."""
-    path = tmp_path / 'net.mat'
-    with h5py.File(path, 'w') as file:
-        data = file.create_dataset('net', (2, 3), 'f4', chunks=(1, 3))
-        data[:] = 1
-        data.attrs['MATLAB_class'] = np.bytes_('single')
-    content = path.read_bytes()
-    # The message of the shape: version 1, axes, that there are most sizes, reserved, the sizes.
-    shape = struct.pack('<BBBxxxxxQQ', 1, 2, 1, 2, 3)
-    assert content.count(shape) == 1
-    path.write_bytes(content.replace(shape, shape[:1] + b'\x01' + shape[2:]))
-    with pytest.raises(MatFileError, match=r'net\.mat: /net, of shape \(2,\), .* shape \(1, 3\)'):
-        read_mat(path, ['net'])
-
-
-def test_version_73_file_of_cells_in_circles_is_refused(tmp_path: Path) -> None:
-    """Twenty cells that all hold the twenty others, to any depth."""
-    path = tmp_path / 'net.mat'
-    with h5py.File(path, 'w') as file:
-        cells = file.create_dataset('net', (20, ), h5py.ref_dtype)
-        cells.attrs['MATLAB_class'] = np.bytes_('cell')
-        cells[:] = [cells.ref] * 20
-    with pytest.raises(MatFileError, match='nested|more than 131072 values'):
-        read_mat(path, ['net'])
 
 
 # ------------------------------------------------------------------------------- lists

@@ -64,7 +64,7 @@ def test_there_and_back_by_command_line(tmp_path, params, monkeypatch, capsys):
     arguments = first, tmp_path / '1.pth', '--config', tmp_path / 'config.py'
     output, errors = run(matconvnet2mmseg, *arguments)
     assert 'fc6b (1, 16) -> backbone.fc6.conv.bias (16,)' in output and 'mask_window: 17' in output
-    assert "mean colour is [1.0, 2.0, 3.0]" in errors and errors.count('WARNING') == 2
+    assert 'is [1.0, 2.0, 3.0], the network' in errors and errors.count('WARNING') == 2
     # A converted checkpoint brings its mean, window and classes itself.
     output, errors = run(mmseg2matconvnet, tmp_path / '1.pth', second)
     assert 'backbone.fc6.conv.bias -> fc6b (1, 16)' in output and not errors

@@ -9,6 +9,7 @@ are blocks of the authors' own. Losses are left out.
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ from torch import Tensor
 from mmseg_lrr.converters import matconvnet
 from mmseg_lrr.converters.config_check import network_of
 from mmseg_lrr.converters.mat_file import write_mat
-from mmseg_lrr.converters.matconvnet import LEVELS, LrrLayout, Parameter
+from mmseg_lrr.converters.matconvnet import LEVELS, LrrLayout
 from mmseg_lrr.ops import checks
 
 # Learning rates of the released training code, relative to VGG's filters.
@@ -36,8 +37,7 @@ _COEFFICIENT_RATES = {'32x': 0.1, '16x': 0.1 / 2, '8x': 0.1 / 8, '4x': 0.1 / 512
 _BIAS_RATE = 2.0
 # Parts of a segmentor that are not the network itself.
 _LEFT_OUT = ('data_preprocessor.', 'auxiliary_head.', 'decode_head.bases_loaded')
-# Convolutions of each stage of VGG-16; a max pooling ends it.
-_VGG_STAGES = (2, 2, 3, 3, 3)
+_FIRST = 'backbone.features.0.conv.weight'
 # The variable that each level reads.
 _FEATURES = {'32x': 'x37', '16x': 'x30', '8x': 'x23', '4x': 'x16'}
 
@@ -89,11 +89,15 @@ def to_matconvnet(
     mean = known['mean'] if mean is None else mean
     if mean is None:
         raise ValueError('the mean colour is not known; give --config or --mean')
+    # (x - mean) / std, filtered, is x - mean, filtered by the filter / std.
+    weights[_FIRST] = weights[_FIRST].double() / torch.tensor(known['std']).view(1, 3, 1, 1)
+    bilinear = np.float32(np.tile(matconvnet.BILINEAR[:, :, None, None], layout.num_classes))
     values, moves = {}, []
     for parameter in layout.parameters():
-        value = values[parameter.name] = _value(parameter, weights, known['std'])
-        source = parameter.key or 'the fixed 2x upsampling'
-        moves.append(f'{source} -> {parameter.name} {value.shape}')
+        key = parameter.key
+        value = parameter.to_matconvnet(weights[key]) if key else bilinear
+        values[parameter.name] = value
+        moves.append(f'{key or "the fixed 2x upsampling"} -> {parameter.name} {value.shape}')
     layers = dagnn_layers(layout, {name: v.shape for name, v in values.items()}, window)
     variables = dict.fromkeys(v for layer in layers for v in layer['inputs'] + layer['outputs'])
     classes = meta.get('dataset_meta', {}).get('classes') or map(str, range(layout.num_classes))
@@ -164,20 +168,6 @@ def _checked(known: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
     return dict(known, mask_window=next(iter(known['mask_windows']), None))
 
 
-def _value(
-    parameter: Parameter, weights: Mapping[str, Tensor], std: Sequence[float]
-) -> np.ndarray:
-    if not parameter.key:
-        filters = np.empty(parameter.shape, np.float32)
-        filters[:] = matconvnet.BILINEAR[:, :, None, None]
-        return filters
-    value = weights[parameter.key]
-    if parameter.name == 'conv1_1f':
-        # (x - mean) / std, filtered, is x - mean, filtered by the filter / std.
-        value = value.double() / torch.tensor(std).double().view(1, 3, 1, 1)
-    return parameter.to_matconvnet(value)
-
-
 def _learning_rate(name: str) -> float:
     if re.search(r'deconv_.*f$|_bil_x2f$', name):
         return 0.0
@@ -207,16 +197,8 @@ def dagnn_layers(
         kind: str, name: str, inputs: str, output: str, params: Sequence[str] = (), **block: Any
     ) -> str:
         block = {k: np.array(v, float) if isinstance(v, tuple) else v for k, v in block.items()}
-        layers.append(
-            dict(
-                name=name,
-                type=f'dagnn.{kind}',
-                inputs=inputs.split(),
-                outputs=[output],
-                params=list(params),
-                block=block,
-            )
-        )
+        layer = dict(name=name, type=f'dagnn.{kind}', inputs=inputs.split(), outputs=[output])
+        layers.append(dict(layer, params=list(params), block=block))
         return output
 
     def convolution(name: str, source: str, output: str) -> str:
@@ -224,9 +206,7 @@ def dagnn_layers(
         options = dict(size=size, hasBias=True, pad=(size[0] // 2,) * 4, stride=(1, 1))
         return add('Conv', name, source, output, (f'{name}f', f'{name}b'), **options)
 
-    def transposed(
-        name: str, source: str, output: str, factor: int = 4, bias: bool = False
-    ) -> str:
+    def transposed(name: str, source: str, output: str, factor: int, bias: bool = False) -> str:
         params = (f'{name}f', f'{name}b') if bias else (f'{name}f',)
         options = dict(
             size=tuple(shapes[f'{name}f']),
@@ -239,36 +219,31 @@ def dagnn_layers(
         return add('ConvTranspose', name, source, output, params, **options)
 
     def upsampling(source: str) -> str:
-        return transposed(f'dec_{source}_bil_x2', source, f'{source}_bil_x2', factor=2)
+        return transposed(f'dec_{source}_bil_x2', source, f'{source}_bil_x2', 2)
 
     def max_pooling(name: str, source: str, output: str, size: int, stride: int, pad: tuple) -> str:
         options = dict(method='max', poolSize=(size, size), stride=(stride, stride), pad=pad)
         return add('Pooling', name, source, output, **options)
 
     # VGG-16 up to fc7; its variables are named by their place: x1, x2, ..., x37.
-    place, source = 0, 'input'
-
-    def following() -> str:
-        nonlocal place
-        place += 1
-        return f'x{place}'
-
-    for stage, convolutions in enumerate(_VGG_STAGES, start=1):
+    variable = map('x{}'.format, itertools.count(1))
+    source = 'input'
+    for stage, (_, convolutions) in enumerate(matconvnet.VGG_STAGES, start=1):
         for i in range(1, convolutions + 1):
-            source = convolution(f'conv{stage}_{i}', source, following())
-            source = add('ReLU', f'relu{stage}_{i}', source, following())
+            source = convolution(f'conv{stage}_{i}', source, next(variable))
+            source = add('ReLU', f'relu{stage}_{i}', source, next(variable))
         # Padding at the bottom and right alone rounds sizes up.
-        source = max_pooling(f'pool{stage}', source, following(), 2, 2, (0, 1, 0, 1))
+        source = max_pooling(f'pool{stage}', source, next(variable), 2, 2, (0, 1, 0, 1))
     for i, number in enumerate((6, 7), start=1):
-        source = convolution(f'fc{number}', source, following())
-        source = add('ReLU', f'relu{number}', source, following())
-        source = add('DropOut', f'dropout{i}', source, following(), rate=0.5)
+        source = convolution(f'fc{number}', source, next(variable))
+        source = add('ReLU', f'relu{number}', source, next(variable))
+        source = add('DropOut', f'dropout{i}', source, next(variable), rate=0.5)
 
     for coarser, level in zip((None, *layout.levels), layout.levels, strict=False):
         # What a level adds to the coarser one's scores; the coarsest level's are its scores.
         added = '_add' if coarser else ''
         coefficients = convolution(f'bases_coef_{level}', _FEATURES[level], f'coef_{level}')
-        detail = transposed(f'deconv_{level}', coefficients, f'prediction_{level}{added}')
+        detail = transposed(f'deconv_{level}', coefficients, f'prediction_{level}{added}', 4)
         if coarser:
             upsampled = upsampling(f'prediction_{coarser}')
             if window is not None:
@@ -289,7 +264,7 @@ def dagnn_layers(
             name, scores = f'{short}_seg{level}_coef', f'{short}_seg{level}'
             coefficients = convolution(name, _FEATURES[level], name)
             name = f'{short}_seg_deconv_{level}{added}'
-            detail = transposed(name, coefficients, scores + added, bias=True)
+            detail = transposed(name, coefficients, scores + added, 4, bias=True)
             if coarser:
                 upsampled = upsampling(f'{short}_seg{coarser}')
                 add('Sum', f'sum_{short}{level}', f'{upsampled} {detail}', scores)

@@ -34,7 +34,6 @@ from mmseg_lrr.ops import checks
 
 # Learning rates of the released training code, relative to VGG's filters.
 _COEFFICIENT_RATES = {'32x': 0.1, '16x': 0.1 / 2, '8x': 0.1 / 8, '4x': 0.1 / 512}
-_BIAS_RATE = 2.0
 # Parts of a segmentor that are not the network itself.
 _LEFT_OUT = ('data_preprocessor.', 'auxiliary_head.', 'decode_head.bases_loaded')
 _FIRST = 'backbone.features.0.conv.weight'
@@ -79,11 +78,10 @@ def to_matconvnet(
         known = _checked(network_of(config), warnings)
     else:
         known = dict(dict(mean=None, mask_window=None), std=(1.0, 1.0, 1.0), **meta.get('lrr', {}))
-        known['mask_window'] = window or known['mask_window']
-        if known['mask_window'] is None and len(layout.levels) > 1:
-            warnings.append(f'the mask window is not known: {matconvnet.USUAL_WINDOW} is written')
-            known['mask_window'] = matconvnet.USUAL_WINDOW
     window = window or known['mask_window']
+    if window is None and config is None and len(layout.levels) > 1:
+        window = matconvnet.USUAL_WINDOW
+        warnings.append(f'the mask window is not known: {window} is written')
     if window is not None:
         checks.odd('window', window, 3)
     mean = known['mean'] if mean is None else mean
@@ -172,7 +170,7 @@ def _learning_rate(name: str) -> float:
     if re.search(r'deconv_.*f$|_bil_x2f$', name):
         return 0.0
     if name.endswith('b'):
-        return _BIAS_RATE
+        return 2.0
     level = re.search(r'(\d+x)', name)
     return _COEFFICIENT_RATES[level[1]] if level else 1.0
 

@@ -40,7 +40,7 @@ def network_of(config: Config) -> dict[str, Any]:
         std=data.get('std') or (1.0, 1.0, 1.0),
         rgb=data.get('bgr_to_rgb', False),
         num_classes=head.num_classes,
-        num_bases=getattr(head, 'num_bases', None),
+        num_bases=head.channels // head.num_classes,
         levels=list(getattr(head, 'levels', ())),
         mask_windows=sorted({mask.window for mask in masks}),
         upsample_border=config.model.decode_head.get('upsample_border', 'zeros'),

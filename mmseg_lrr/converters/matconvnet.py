@@ -54,7 +54,7 @@ _SPELLINGS = (
     (r'dec_prediction_(32|16|8)[xs]_bil_x2f', r'dec_prediction_\1x_bil_x2f'),
     (r'dec_(dil|ero)_(?:seg|mask)(32|16|8)[xs]_bil_x2f', r'dec_\1_seg\2x_bil_x2f'),
 )
-# Data sets whose class names stand in for names that a file lacks, by the number of classes.
+# Whose class names stand in for names that a file lacks, by the number of classes.
 _DATASETS = {21: 'voc', 19: 'cityscapes'}
 
 
@@ -67,8 +67,7 @@ class Parameter:
         shape (tuple[int]): Its shape in MatConvNet, (h, w, in, out), or (1, out) of a bias.
         torch_shape (tuple[int]): Its shape in the state dict.
         key (str): Its name in a segmentor's state dict; empty for a fixed 2x upsampling.
-        copy (bool): Whether it repeats a level's bases, in the dilation or erosion branch.
-            Defaults to False.
+        copy (bool): Whether it repeats a level's bases, for dilation or erosion.
     """
 
     name: str
@@ -189,10 +188,8 @@ class LrrLayout:
         bilinear = (4, 4, 1, self.num_classes)
         for coarser, level in zip((None, *self.levels), self.levels, strict=False):
             channels = _FEATURE_CHANNELS.get(level, self.fc_channels)
-            bases = BASES.format(level)
-            parameters += _convolution(
-                f'bases_coef_{level}', COEFFICIENTS.format(level), 5, channels, maps
-            )
+            key, bases = COEFFICIENTS.format(level), BASES.format(level)
+            parameters += _convolution(f'bases_coef_{level}', key, 5, channels, maps)
             parameters.append(Parameter(f'deconv_{level}f', *shapes, bases))
             if coarser:
                 parameters.append(Parameter(f'dec_prediction_{coarser}_bil_x2f', bilinear))
@@ -284,26 +281,28 @@ def _from_dagnn(net: dict[str, Any], window: int | None, fc_channels: int) -> Co
         raise ValueError('the network has no bases_coef_32xb: it is no LRR network')
     layout = LrrLayout.of_shapes({name: v.shape for name, (_, v) in values.items()}, fc_channels)
     parameters = layout.parameters()
-    for name in set(values) - {parameter.name for parameter in parameters}:
-        if name.startswith('dec_'):
-            conversion.moves.append(f'{values.pop(name)[0]}: no part of LRR, left out')
+    known = {parameter.name for parameter in parameters}
+    for name in [name for name in values if name.startswith('dec_') and name not in known]:
+        conversion.moves.append(f'{values.pop(name)[0]}: no part of LRR, left out')
     _store(conversion, values, parameters)
     conversion.state_dict['decode_head.bases_loaded'] = torch.tensor(True)
-    if len(layout.levels) > 1:
+    if len(layout.levels) == 1:
+        window = None
+    else:
         window = _mask_window(net.get('layers', []), window, conversion.warnings)
-    meta = net.get('meta', [{}])[0]
+    meta = _struct(net.get('meta'))
     # Not VGG's own ``averageImage``, which lies beside it.
-    mean = meta.get('normalization', [{}])[0].get('rgbMean')
+    mean = _struct(meta.get('normalization')).get('rgbMean')
     if mean is None:
         conversion.warnings.append('the mean colour (net.meta.normalization.rgbMean) is not in it')
-    classes, palette = _classes(meta.get('classes', []), layout.num_classes, conversion.warnings)
+    classes, palette = _classes(meta.get('classes'), layout.num_classes, conversion.warnings)
     conversion.meta = dict(
         lrr=dict(
             num_classes=layout.num_classes,
             num_bases=layout.num_bases,
             levels=list(layout.levels),
             dilation_erosion_levels=list(layout.de_levels),
-            mask_window=window if len(layout.levels) > 1 else None,
+            mask_window=window,
             mean=None if mean is None else mean.ravel().tolist(),
             classes=classes,
         ),
@@ -326,8 +325,8 @@ def _from_simplenn(net: dict[str, Any], fc_channels: int) -> Conversion:
             conversion.moves.append(f'{name}: the classifier, left out')
     _store(conversion, values, vgg_parameters(fc_channels))
     # One colour, or an image of it, according to the file's age.
-    meta = net['meta'][0] if 'meta' in net else net
-    mean = meta.get('normalization', [{}])[0].get('averageImage')
+    meta = _struct(net['meta']) if 'meta' in net else net
+    mean = _struct(meta.get('normalization')).get('averageImage')
     if mean is None:
         conversion.warnings.append('the mean colour (normalization.averageImage) is not in it')
     else:
@@ -336,11 +335,12 @@ def _from_simplenn(net: dict[str, Any], fc_channels: int) -> Conversion:
     return conversion
 
 
-def _store(
-    conversion: Conversion,
-    values: dict[str, tuple[str, np.ndarray]],
-    parameters: list[Parameter],
-) -> None:
+def _struct(value: Any) -> dict[str, Any]:
+    """Return a single struct's fields; none of anything else."""
+    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
+
+
+def _store(conversion: Conversion, values: dict, parameters: list[Parameter]) -> None:
     """Move values, with their names in the file, into the state dict; compare what is fixed."""
     expected = {parameter.name: parameter for parameter in parameters}
     problems = [f'missing: {n}' for n, p in expected.items() if p.key and n not in values]
@@ -385,7 +385,7 @@ def _mask_window(layers: list[dict], window: int | None, warnings: list[str]) ->
     sizes = {
         int(side)
         for layer in layers
-        if re.match(r'(neg_)?prob_dilate_', layer['name'])
+        if re.match('(neg_)?prob_dilate_', layer['name'])
         for side in layer['block'][0]['poolSize'].ravel()
     }
     if len(sizes) > 1:
@@ -403,14 +403,14 @@ def _mask_window(layers: list[dict], window: int | None, warnings: list[str]) ->
 
 
 def _classes(
-    names: list, num_classes: int, warnings: list[str]
+    value: Any, num_classes: int, warnings: list[str]
 ) -> tuple[list[str], list[list[int]]]:
     """Return every class's name and the palette of the data set that has them.
 
-    ``names`` are ``net.meta.classes``, with or without the background, or a struct that has them.
+    ``value`` is ``net.meta.classes``: names with or without the background, or a struct of them.
     """
-    if names and isinstance(names[0], dict):
-        names = names[0].get('name', [])
+    names = _struct(value).get('name', value)
+    names = names if isinstance(names, list) else []
     if len(names) == num_classes - 1 and 'background' not in names:
         names = ['background', *names]
     dataset = _DATASETS.get(num_classes)

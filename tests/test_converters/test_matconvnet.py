@@ -188,14 +188,16 @@ def test_window(convert, hollow, in_file, option, window, warning):
         (21, [dict(name=get_classes('voc'))], get_classes('voc'), 'voc', 0),
         # All 35 labels of Cityscapes for the 19 classes.
         (19, ['label'] * 35, get_classes('cityscapes'), 'cityscapes', 1),
-        # Other classes: VOC's colours.
+        # Other classes, or none: VOC's colours.
+        (2, np.zeros((0, 0)), ['0', '1'], 'voc', 1),
         (3, ABC, ABC, 'voc', 0),
         (4, ABC[:2], ['0', '1', '2', '3'], 'voc', 1),
     ],
 )
 def test_class_names_and_missing_colour(convert, num_classes, in_file, names, palette, warnings):
-    net = make_net(hollow_params(num_classes=num_classes), classes=in_file)
+    net = make_net(hollow_params(num_classes=num_classes))
     # VGG's own averageImage does not stand in for it.
+    net[0]['meta'][0]['classes'] = in_file
     del net[0]['meta'][0]['normalization'][0]['rgbMean']
     conversion = convert(net)
     palette = get_palette(palette)[:num_classes]

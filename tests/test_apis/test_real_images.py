@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Testing on real images, with random weights: VOC, and Cityscapes in two halves."""
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,16 +13,15 @@ from PIL import Image
 
 from mmseg_lrr import get_config
 from mmseg_lrr.apis.testing import evaluate
-from mmseg_lrr.evaluation.submission_check import (
-    CITYSCAPES_LABEL_IDS,
-    check_cityscapes_submission,
-    check_voc_submission,
-)
+from mmseg_lrr.evaluation.metrics.submission import CITYSCAPES_LABEL_IDS
 
 from .. import references
 from ..small_segmentors import build, lrr_config
 
 CRF = dict(type='DenseCRF', preset='deeplab_v2_vgg16', iterations=1)
+
+check = runpy.run_path(
+    str(Path(__file__).parents[2] / 'tools' / 'check_submission.py'))['check']
 
 
 def with_thin_network(cfg: Config, folder: Path, num_classes: int, **test_cfg) -> str:
@@ -70,7 +70,7 @@ def test_voc(shared_data: Callable[[str], Path], tmp_path: Path, tta: bool) -> N
     assert levels & set(metrics) == (set() if tta else levels)
     assert {'trimap_mIoU@1', 'trimap_mIoU@5'} <= set(metrics)
     archive = tmp_path / 'out' / 'VOC2012_comp6_test_cls.tar.gz'
-    assert check_voc_submission(archive, ids, root / 'JPEGImages') == []
+    assert check('voc', archive, ids, root / 'JPEGImages') == []
 
 
 def cityscapes(root: Path, folder: Path) -> Path:
@@ -131,5 +131,5 @@ def test_cityscapes_in_halves(shared_data: Callable[[str], Path], tmp_path: Path
         miou([(predicted['4x'], truth)], 19), abs=.02)
     written = np.asarray(Image.open(tmp_path / 'out' / photograph.name))
     assert (written != np.array(CITYSCAPES_LABEL_IDS)[predicted['4x']]).mean() < 1e-4
-    assert check_cityscapes_submission(
-        tmp_path / 'out' / 'cityscapes_results.zip', [photograph.stem]) == []
+    archive = tmp_path / 'out' / 'cityscapes_results.zip'
+    assert check('cityscapes', archive, [photograph.stem]) == []

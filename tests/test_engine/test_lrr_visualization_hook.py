@@ -119,7 +119,7 @@ def test_multi_scale_testing_shows_the_fused_output(folder: Path, tmp_path: Path
     ((name, strip, _), ) = sent
     assert name == 'test_levels_0'
     np.testing.assert_array_equal(strip, expected_strip(
-        model, runner, folder, 0, {'ms+crf' if crf else 'ms': 'pred_sem_seg'}))
+        model, runner, folder, 0, {'ms-crf' if crf else 'ms': 'pred_sem_seg'}))
 
 
 def test_tensorboard_takes_the_strips(folder: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from mmseg_lrr.apis import report
 from mmseg_lrr.converters.from_matconvnet import Conversion
 from mmseg_lrr.converters.mat_file import write_mat
 from mmseg_lrr.datasets.class_bases import save_class_bases
-from mmseg_lrr.engine.whole_files_backend import WholeFilesBackend
+from mmseg_lrr.engine.hooks.lrr_checkpoint_hook import WholeFilesBackend
 from mmseg_lrr.evaluation.label_png import save_label_png
 from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_csv
 from mmseg_lrr.visualization.sheet import save_png

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dist import is_main_process
+from mmengine import dist
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
@@ -64,13 +64,14 @@ class SubmissionFiles(BaseMetric):
         super().__init__(**kwargs)
         self.output_dir = Path(output_dir)
         self.archive = checks.one_of('archive', archive, (*self.archive_formats, None))
-        # The first process's view: the others may come when it has written files.
-        if is_main_process():
+        if dist.is_main_process():
             self.output_dir.mkdir(parents=True, exist_ok=True)
             if not overwrite and any(self.output_dir.iterdir()):
                 raise FileExistsError(
                     f'output_dir {output_dir} is not empty. Give another folder, or '
                     'overwrite=True to replace files of the same names in it')
+        # None writes before the first has looked.
+        dist.barrier()
 
     @abstractmethod
     def write(self, stem: str, classes: np.ndarray) -> str:

@@ -2,17 +2,13 @@
 """Heads get the bases of the training set before training, from one computation."""
 
 import itertools
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModel, MMDistributedDataParallel
+from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
@@ -67,10 +63,9 @@ def make_data(root: Path, shift: int = 0) -> dict:
 
 
 def train(work_dir: Path, dataset: dict, heads: list[nn.Module], hook: dict | None = None,
-          max_epochs: int = 1, wrapper: type | None = None, **options) -> None:
-    model = Model(heads)
+          max_epochs: int = 1, **options) -> None:
     Runner(
-        model=wrapper(model) if wrapper else model, work_dir=str(work_dir),
+        model=Model(heads), work_dir=str(work_dir),
         train_dataloader=dict(
             batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler'),
             collate_fn=lambda batch: {}, dataset=dataset),
@@ -188,42 +183,3 @@ def test_a_model_without_such_heads_trains_with_a_warning(
         tmp_path: Path, logged: list[str]) -> None:
     train(tmp_path / 'work', make_data(tmp_path / 'data'), [nn.Identity()])
     assert any('the model has no head with class bases' in line for line in logged)
-
-
-def train_on_rank(rank: str, port: str, root: Path) -> None:
-    """Be one of two processes that train together; leave the head's bases in a file."""
-    os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE='2')
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
-    torch.set_num_threads(1)
-    head = Head()
-    # mmengine's own launcher asks for a GPU.
-    torch.distributed.init_process_group('gloo')
-    # Other labels, which only rank 0's hook reads.
-    dataset = make_data(root / f'data_{rank}', shift=5 * int(rank))
-    train(root / 'work', dataset, [head], wrapper=MMDistributedDataParallel)
-    np.save(root / f'head_{rank}.npy', head.bases.numpy())
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_two_processes(tmp_path: Path, repo_root: Path) -> None:
-    """Rank 0 computes and sends."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = str(probe.getsockname()[1])
-    environment = {**os.environ, 'PYTHONPATH': str(repo_root)}
-    processes = [
-        subprocess.Popen([sys.executable, __file__, rank, port, str(tmp_path)],
-                         env=environment, cwd=tmp_path) for rank in '01']
-    try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-    expected = expected_bases(make_data(tmp_path / 'data_0'))
-    for rank in '01':
-        np.testing.assert_array_equal(np.load(tmp_path / f'head_{rank}.npy'), expected)
-
-
-if __name__ == '__main__':
-    train_on_rank(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import BaseTransform
-from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
-from mmseg.registry import METRICS, TRANSFORMS
+from mmseg.registry import TRANSFORMS
 from torch import Tensor, nn
 
 from ..small_segmentors import build, lrr_config, stock_config, tta_pipeline
@@ -47,9 +46,6 @@ def failures(work_dir: Path) -> list[dict]:
     return json.loads((work_dir / 'failures.json').read_text())
 
 
-# ---------------------------------------------------------------------- the same numbers
-
-
 @pytest.mark.parametrize('tta', [False, True])
 @pytest.mark.parametrize('fp16', [False, True])
 def test_overlap_changes_no_bit(images: Path, tmp_path: Path, tta: bool, fp16: bool) -> None:
@@ -73,24 +69,15 @@ def test_overlap_changes_no_bit(images: Path, tmp_path: Path, tta: bool, fp16: b
     assert model.crf_deferred is False
 
 
-def test_toolbox_segmentor_is_tested_the_same(images: Path, tmp_path: Path) -> None:
-    model = build(stock_config())
-    plain, _ = run(model, images, tmp_path / 'a', loop=dict(type='TestLoop'))
-    ours, _ = run(model, images, tmp_path / 'b')
-    assert ours == plain
-
-
 def test_larger_batches_are_tested_the_same(images: Path, tmp_path: Path) -> None:
     for path in images.glob('*/*.png'):
         cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:40, :40])
-    model = segmentor(crf=CRF)
-    one, _ = run(model, images, tmp_path / 'a')
-    two, recorder = run(model, images, tmp_path / 'b', batch_size=2)
-    assert two == one
+    # mmseg's own segmentor, too.
+    for name, model in (('ours', segmentor(crf=CRF)), ('stock', build(stock_config()))):
+        one, _ = run(model, images, tmp_path / f'{name}_1', loop=dict(type='TestLoop'))
+        two, recorder = run(model, images, tmp_path / f'{name}_2', batch_size=2)
+        assert two == one
     assert recorder.after == [(0, NAMES[:2]), (1, NAMES[2:4]), (2, NAMES[4:])]
-
-
-# ---------------------------------------------------------------------- overlap
 
 
 class _Gate(nn.Module):
@@ -135,9 +122,6 @@ def test_network_runs_ahead_by_max_pending_images_and_no_more(
     assert len(gate.threads) == 1 and gate.threads.isdisjoint({main})
     assert recorder.threads == {main}
     assert recorder.before == [number for number, _ in recorder.after] == list(range(NUM_IMAGES))
-
-
-# ---------------------------------------------------------------------- failures
 
 
 class _BlackImageError(Exception):
@@ -239,27 +223,6 @@ def test_failure_ends_the_test_and_names_the_image(
     assert not [thread for thread in threading.enumerate() if 'evaluation' in thread.name]
 
 
-def test_earlier_images_failure_comes_first(images: Path, tmp_path: Path) -> None:
-    """The network fails at an image while the CRF of the one before it has yet to fail."""
-    model = segmentor(crf=CRF)
-    model.crf = _FailingCRF()
-    blacken(images, 1)
-    network = model.extract_feat
-    seen = []
-
-    def extract_feat(inputs: Tensor) -> list[Tensor]:
-        seen.append(inputs)
-        if len(seen) == 3:
-            raise ValueError('the network failed')
-        return network(inputs)
-
-    model.extract_feat = extract_feat
-    runner, _ = make_runner(model, images, tmp_path)
-    with pytest.raises(_BlackImageError, match='the CRF saw black'):
-        runner.test()
-    assert 'images/1.png (crf)' in log_text(tmp_path)
-
-
 def test_failures_are_listed_in_the_order_of_the_images(images: Path, tmp_path: Path) -> None:
     """A file that cannot be loaded is known before the CRF of the image before it has failed."""
     model = segmentor(crf=CRF)
@@ -334,38 +297,14 @@ def test_a_run_without_failures_says_so(images: Path, tmp_path: Path) -> None:
         'failures.json', 'failures_mine.json']
 
 
-@METRICS.register_module()
-class _Counting(BaseMetric):
-    """Counts images."""
-
-    bad = ''
-
-    def process(self, data_batch: dict, data_samples: list[dict]) -> None:
-        for sample in data_samples:
-            if Path(sample['img_path']).name == self.bad:
-                raise _BlackImageError('not this one')
-            self.results.append(1)
-
-    def compute_metrics(self, results: list) -> dict:
-        return {'images': len(results)}
-
-
-@METRICS.register_module()
-class _Picky(_Counting):
-    """Counts images and fails at one."""
-
-    bad = f'{BAD}.png'
-
-
 def test_failed_image_counts_in_no_metric(images: Path, tmp_path: Path) -> None:
     """Neither in the one that failed nor in the ones before it."""
-    metrics, _ = run(
-        segmentor(), images, tmp_path, loop=COLLECT,
-        evaluator=[dict(type='_Counting', prefix='first'), dict(type='_Picky', prefix='second')])
-    assert metrics == {'first/images': 4, 'second/images': 4, 'failed_images': 1}
-
-
-# ---------------------------------------------------------------------- several processes
+    model, _, _ = spoil(images, 'metric')
+    submission = dict(type='VOCSubmission', output_dir=str(tmp_path / 'out'), archive='tar')
+    run(model, images, tmp_path, loop=COLLECT, evaluator=[submission, dict(type='LRRIoUMetric')])
+    with tarfile.open(tmp_path / 'out/VOC2012_comp6_test_cls.tar') as archive:
+        assert [Path(name).name for name in archive.getnames()] == [
+            name for name in NAMES if name != f'{BAD}.png']
 
 
 def test_two_processes_report_what_one_does(
@@ -406,18 +345,9 @@ def test_two_processes_report_what_one_does(
             assert two.extractfile(member).read() == one.extractfile(member).read()
 
 
-# ---------------------------------------------------------------------- options
-
-
-def test_collecting_failures_needs_single_images(images: Path, tmp_path: Path) -> None:
-    runner, _ = make_runner(segmentor(), images, tmp_path, loop=COLLECT, batch_size=2)
+def test_what_would_go_wrong_in_silence_is_refused(images: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'needs test_dataloader.batch_size=1.*got 2'):
-        runner.test()
-
-
-def test_crf_that_nothing_would_run_is_refused(images: Path, tmp_path: Path) -> None:
-    config = stock_config()
-    config['test_cfg'] = dict(mode='whole', crf=CRF)
-    runner, _ = make_runner(build(config), images, tmp_path)
+        run(segmentor(), images, tmp_path, loop=COLLECT, batch_size=2)
+    model = build({**stock_config(), 'test_cfg': dict(mode='whole', crf=CRF)})
     with pytest.raises(ValueError, match="EncoderDecoder runs no CRF.*'LRREncoderDecoder'"):
-        runner.test()
+        run(model, images, tmp_path)

@@ -27,7 +27,7 @@ from mmseg_lrr.apis.testing import crf_config, default_crf
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 from mmseg_lrr.ops import checks
 from mmseg_lrr.reporting.examples import ExampleMaker, checkpoint_bases, unread_test_set
-from mmseg_lrr.reporting.panels import (
+from mmseg_lrr.visualization.panels import (
     CELL_WIDTH,
     Example,
     draw_errors,
@@ -35,7 +35,7 @@ from mmseg_lrr.reporting.panels import (
     draw_masks,
     save_png,
 )
-from mmseg_lrr.reporting.plots import plot_bases, plot_trimap_runs, read_trimap_csv
+from mmseg_lrr.visualization.plots import plot_bases, plot_trimap_runs, read_trimap_csv
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 

@@ -24,7 +24,7 @@ from mmseg_lrr.models.layers import crop
 from mmseg_lrr.models.segmentors.restore import image_area, refine_with_crf
 from mmseg_lrr.ops import checks
 
-from .panels import Example
+from mmseg_lrr.visualization.panels import Example
 
 #: Outputs beside the levels.
 SINGLE_SCALE, MULTI_SCALE, MULTI_SCALE_CRF = 'single scale', 'ms', 'ms-crf'
@@ -73,7 +73,7 @@ def single_pass(cfg: Config) -> Config:
 
 
 class ExampleMaker:
-    """Make an :class:`~mmseg_lrr.reporting.panels.Example` of an image.
+    """Make an :class:`~mmseg_lrr.visualization.panels.Example` of an image.
 
     Ground truth is read on its own, at the image's size: the pipelines need not load any.
 

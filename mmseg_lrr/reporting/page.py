@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Template
 from PIL import Image
 
-from .panels import Example, class_keys, colour_table, paint_values
+from mmseg_lrr.visualization.panels import Example, class_keys, colour_table, paint_values
 
 WRONG_COLOUR = (222, 20, 20)
 

@@ -27,7 +27,7 @@ from .examples import (
     checkpoint_bases,
 )
 from .page import PageModel, report_page
-from .plots import plot_bases, plot_trimap_curves, write_trimap_csv
+from mmseg_lrr.visualization.plots import plot_bases, plot_trimap_curves, write_trimap_csv
 
 
 @dataclass(frozen=True)

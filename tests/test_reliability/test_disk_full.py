@@ -12,10 +12,10 @@ from tiny_project import full_disk
 from mmseg_lrr.converters.from_matconvnet import Conversion
 from mmseg_lrr.converters.mat_file import write_mat
 from mmseg_lrr.datasets.class_bases import save_class_bases
-from mmseg_lrr.engine.whole_files_backend import WholeFilesBackend
+from mmseg_lrr.engine.hooks.lrr_checkpoint_hook import WholeFilesBackend
 from mmseg_lrr.evaluation.label_png import save_label_png
-from mmseg_lrr.reporting.panels import save_png
-from mmseg_lrr.reporting.plots import plot_trimap_curves, write_trimap_csv
+from mmseg_lrr.visualization.panels import save_png
+from mmseg_lrr.visualization.plots import plot_trimap_curves, write_trimap_csv
 
 _NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 _CURVES = {'4x': {width: 50. + width / 7 for width in range(1, 300)}}

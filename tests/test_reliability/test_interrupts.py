@@ -23,8 +23,11 @@ from tiny_project import (
 )
 
 from mmseg_lrr.apis import toolbox
-from mmseg_lrr.engine.random_states import get_random_states, set_random_states
-from mmseg_lrr.engine.whole_files_backend import WholeFilesBackend
+from mmseg_lrr.engine.hooks.lrr_checkpoint_hook import (
+    WholeFilesBackend,
+    get_random_states,
+    set_random_states,
+)
 
 
 def assert_same(one: object, other: object) -> None:
@@ -119,13 +122,6 @@ def test_a_full_disk_stops_the_run_and_keeps_the_checkpoint(
     assert (work_dir / 'iter_2.pth').read_bytes() == before
     assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / 'iter_2.pth')
     assert not list(work_dir.glob('*iter_3*')) and not list(work_dir.glob('.*.part'))
-
-
-def test_gradients_in_the_middle_of_a_step_are_not_lost(
-        project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match=r'interval .* multiple of accumulative_counts \(2\), got'):
-        train(monkeypatch, project, 'middle', '--cfg-options',
-              'optim_wrapper.accumulative_counts=2')
 
 
 def test_other_numbers_of_processes_go_on_with_a_warning(

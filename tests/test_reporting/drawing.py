@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from mmseg_lrr.reporting.panels import Example
+from mmseg_lrr.visualization.panels import Example
 
 CLASSES = ('sky', 'road', 'car')
 PALETTE = [(10, 200, 30), (240, 20, 60), (40, 50, 230)]

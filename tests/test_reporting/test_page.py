@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from mmseg_lrr.reporting.page import PageModel, report_page
-from mmseg_lrr.reporting.panels import Example
+from mmseg_lrr.visualization.panels import Example
 
 from .drawing import CLASSES, HEIGHT, OUTPUTS, PALETTE, WIDTH, example, painted
 

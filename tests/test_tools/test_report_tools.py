@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from mmseg_lrr.reporting.examples import ExampleMaker
-from mmseg_lrr.reporting.panels import Example
-from mmseg_lrr.reporting.plots import write_trimap_csv
+from mmseg_lrr.visualization.panels import Example
+from mmseg_lrr.visualization.plots import write_trimap_csv
 
 from ..test_apis.small_project import make_project
 
@@ -126,7 +126,7 @@ def test_bases_of_a_checkpoint_and_of_a_file(
     tmp_path: Path, call: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[tuple] = []
-    monkeypatch.setattr('mmseg_lrr.reporting.plots.plot_bases',
+    monkeypatch.setattr('mmseg_lrr.visualization.plots.plot_bases',
                         lambda *arguments: drawn.append(arguments))
     state = torch.load('weights.pth', weights_only=False)['state_dict']
     bases = {name.split('.')[2]: value.numpy() for name, value in state.items()

@@ -11,7 +11,7 @@ from pathlib import Path
 from camvid_rows import ROWS, TRIMAP_WIDTHS
 
 from mmseg_lrr.replacing import replacing
-from mmseg_lrr.reporting.plots import plot_trimap_curves, write_trimap_csv
+from mmseg_lrr.visualization.plots import plot_trimap_curves, write_trimap_csv
 
 #: Lines of the plot, all trained at once; the CSV file has all rows.
 PLOTTED = ('fcn32s', 'fcn8s', 'lrr32x', 'lrr4x-unmasked', 'lrr4x-masked, at once',

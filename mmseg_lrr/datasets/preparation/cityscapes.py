@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mmseg_lrr.evaluation.submission_check import CITYSCAPES_LABEL_IDS
+from mmseg_lrr.evaluation.metrics.submission import CITYSCAPES_LABEL_IDS
 
 from .label_job import IGNORED, LabelJob, read_png
 from .name_lists import safe_name, write_names

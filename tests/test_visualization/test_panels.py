@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy.spatial.distance import cdist
 
-from mmseg_lrr.reporting.panels import (
+from mmseg_lrr.visualization.panels import (
     draw_errors,
     draw_levels,
     draw_masks,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mmseg_lrr.reporting import plots
-from mmseg_lrr.reporting.plots import (
+from mmseg_lrr.visualization.plots import (
     plot_bases,
     plot_trimap_curves,
     plot_trimap_runs,

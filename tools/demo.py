@@ -4,6 +4,8 @@
 import argparse
 import warnings
 
+from demo_shapes import make_shapes_dataset
+
 from mmseg_lrr.apis.demo import run_demo
 
 
@@ -14,7 +16,8 @@ def main() -> None:
     args = parser.parse_args()
     # The toolbox's notes to its developers; a reader of the demo can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
-    results = run_demo(args.work_dir)
+    shapes = make_shapes_dataset(f'{args.work_dir}/shapes', num_train=480, num_val=40)
+    results = run_demo(args.work_dir, shapes)
     levels = '  '.join(f'{level} {miou:.1f}' for level, miou in results['levels'].items())
     print(f'mIoU in percent: {levels}  ms {results["ms"]:.1f}  ms+crf {results["ms_crf"]:.1f} '
           f'({results["seconds"]:.0f} s)')

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mmengine.runner import Runner
 
-from mmseg_lrr.datasets import make_shapes_dataset
 from mmseg_lrr.replacing import replacing
 from mmseg_lrr.visualization import draw_levels, draw_masks, save_png
 
@@ -20,16 +19,14 @@ _TRIMAP_WIDTHS = (1, 3, 5, 10)
 _NUM_PICTURES = 4
 
 
-def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
-             max_iters: int | None = None) -> dict:
-    """Draw shapes, train LRR-4x on them, test every level, multi-scale and CRF, make a page.
+def run_demo(work_dir: str | Path, shapes: str | Path, *, max_iters: int | None = None) -> dict:
+    """Train LRR-4x on shapes, test every level, multi-scale and CRF, make a page.
 
     Args:
-        work_dir: folder for the data set, the config, the checkpoint, ``results.json``, the
+        work_dir: folder for the config, the checkpoint, ``results.json``, the
             pictures ``levels.png`` and ``masks.png``, and the report, whose page is
             ``report/report.html``.
-        num_train: training images.
-        num_val: validation images.
+        shapes: folder of the data set that ``tools/demo_shapes.py`` draws.
         max_iters: training iterations; those of the config if None.
 
     Returns:
@@ -39,7 +36,6 @@ def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
     """
     start = time.perf_counter()
     work_dir = Path(work_dir)
-    shapes = make_shapes_dataset(work_dir / 'shapes', num_train=num_train, num_val=num_val)
     cfg = get_config('lrr4x_r18_shapes_demo')
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.data_root = str(shapes)

@@ -5,6 +5,7 @@ import json
 
 import cv2
 import pytest
+from demo_shapes import make_shapes_dataset
 from mmengine.config import Config
 from mmseg.visualization import SegLocalVisualizer
 
@@ -19,7 +20,8 @@ def demo(tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('demo')
     # As any run of the process before it leaves one, of the name that the configs give it.
     SegLocalVisualizer.get_instance('visualizer', save_dir=str(work_dir / 'earlier'))
-    return work_dir, run_demo(work_dir, num_train=8, num_val=3, max_iters=2)
+    shapes = make_shapes_dataset(work_dir / 'shapes', num_train=8, num_val=3)
+    return work_dir, run_demo(work_dir, shapes, max_iters=2)
 
 
 def test_results_file_holds_every_row(demo):

@@ -7,13 +7,11 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.dataset import Compose
-from mmengine.registry import init_default_scope
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> dict:
     """What a data set gives for one image."""
-    init_default_scope('mmseg')
     labels = np.random.default_rng(0).integers(0, 3, (20, 30), np.uint8)
     cv2.imwrite(str(tmp_path / 'labels.png'), labels)
     return dict(
@@ -24,7 +22,6 @@ def data(tmp_path: Path) -> dict:
 @pytest.fixture
 def pipeline() -> Compose:
     """Multi-scale, the loader inside, where the toolbox's inferencer cannot reach it."""
-    init_default_scope('mmseg')
     return Compose([dict(type='TestTimeAug', transforms=[
         [dict(type='ResizeToCanvas', scale=scale) for scale in (0.5, 1.0)],
         [dict(type='LoadAnnotationsIfAny')],

@@ -1,10 +1,9 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""The test canvas: sizes of the spec, image in the middle, zeros around it in the network."""
+"""The test canvas: the authors' sizes, image in the middle, zeros around it in the network."""
 
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS, TRANSFORMS
 from torch import nn
@@ -25,7 +24,7 @@ def transformed(image: np.ndarray, **options) -> dict:
     (0.8, (288, 416), (288, 384), [16, 16, 0, 0]),
     (1.0, (384, 512), (384, 512), [0, 0, 0, 0]),
 ])
-def test_sizes_of_the_spec(scale: float, canvas: tuple, size: tuple, padding: list) -> None:
+def test_the_authors_sizes(scale: float, canvas: tuple, size: tuple, padding: list) -> None:
     results = transformed(np.zeros((375, 500, 3), np.uint8), scale=scale)
     assert results['img'].shape == (*canvas, 3)
     assert results['img_shape'] == results['pad_shape'] == canvas
@@ -63,7 +62,6 @@ def test_grey_image_gets_three_channels(shape: tuple) -> None:
 
 
 def test_network_sees_exact_zeros_around_the_image() -> None:
-    init_default_scope('mmseg')
     pipeline = [
         ResizeToCanvas(scale=0.6, pad_value=MEAN[::-1]),
         TRANSFORMS.build(dict(type='PackSegInputs', meta_keys=('padding_size', 'ori_shape'))),
@@ -104,13 +102,7 @@ def test_toolbox_cuts_the_recorded_padding_off() -> None:
         sample.seg_logits.data, torch.full((3, 75, 100), 7.), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(scale=0), 'scale must be a finite number > 0 and <= 100, got 0'),
-    (dict(scale='1'), "scale must be a finite number > 0 and <= 100, got '1'"),
-    (dict(pad_value=3), r'pad_value must be a list of 3 numbers, got 3'),
-    (dict(pad_value=(1, 2)), r'pad_value must be a list of 3 numbers, got \(1, 2\)'),
-    (dict(divisor=0), 'divisor must be an integer >= 1 and <= 65536, got 0'),
-])
-def test_bad_options_are_refused(options: dict, message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=message):
-        ResizeToCanvas(**options)
+@pytest.mark.parametrize('scale', [0, -0.5])
+def test_a_scale_that_leaves_nothing_is_refused(scale: float) -> None:
+    with pytest.raises(ValueError, match=f'scale must be positive, got {scale}'):
+        ResizeToCanvas(scale=scale)

@@ -57,30 +57,22 @@ COARSE_PART = 'gtCoarse/train_extra'
 
 
 class Job(NamedTuple):
-    """A label map to make.
+    """A label map to make."""
 
-    Attributes:
-        name: The image's name, for lists and messages.
-        target: PNG file to write.
-        image: The photograph, which must be there, whole, and as large as the labels.
-        labels: Makes the label map, ``(H, W)``; None if the image is to be left out.
-        num_classes: Number of classes that it may have.
-        palette: Colours of the PNG, ``(256, 3)``; None for a greyscale one.
-    """
-
+    #: The image's name, for lists and messages.
     name: str
+    #: PNG file to write.
     target: Path
+    #: The photograph, which must be there, whole, and as large as the labels.
     image: Path
+    #: Makes the label map, ``(H, W)``; None if the image is to be left out.
     labels: Callable[[], np.ndarray | None]
     num_classes: int = 21
+    #: Colours of the PNG, ``(256, 3)``; None for a greyscale one.
     palette: np.ndarray | None = VOC_PALETTE
 
     def run(self, dry_run: bool) -> tuple[str, str]:
-        """Make the label map, unless the target already holds exactly what would be written.
-
-        Returns:
-            Which of :data:`STATUSES` it is, and what is wrong if it is broken.
-        """
+        """Make the label map if it is not there; return one of STATUSES and what is wrong."""
         try:
             labels = self.labels()
             if labels is None:
@@ -111,18 +103,14 @@ class Job(NamedTuple):
 
 @dataclass
 class Plan:
-    """What a data set needs.
-
-    Attributes:
-        jobs: The label maps.
-        lists: Lists of names to write, but for those whose label maps are left out.
-        counts: Numbers to compare with :data:`PUBLISHED`.
-        problems: What is missing, one line each.
-    """
+    """What a data set needs."""
 
     jobs: list[Job] = field(default_factory=list)
+    #: Lists of names to write, without those whose label maps are left out.
     lists: dict[Path, Iterable[str]] = field(default_factory=dict)
+    #: Numbers to compare with those of PUBLISHED.
     counts: dict[str, int] = field(default_factory=dict)
+    #: What is missing, one line each.
     problems: list[str] = field(default_factory=list)
 
 
@@ -143,18 +131,13 @@ def read_names(path: Path) -> set[str]:
 
 def make_splits(train: set[str], val: set[str], sbd: set[str],
                 valid: set[str]) -> dict[str, set[str]]:
-    """Make the splits out of the published lists.
+    """Make the authors' splits and the usual VOC12aug (``aug``: what VOC itself does not have).
 
     Args:
         train: VOC's ``train.txt``.
         val: VOC's ``val.txt``.
         sbd: SBD's ``train.txt`` and ``val.txt`` together.
         valid: FCN's 736 validation images: VOC 2011 val without SBD's training images.
-
-    Returns:
-        By name of the list: ``lrr_train``, the authors' training images; ``seg11valid``, their
-        validation images; ``trainaug``, the usual VOC12aug training images; ``aug``, those of them
-        that are not VOC's own.
     """
     trainaug = (train | sbd) - val
     return {'lrr_train': (train | val | sbd) - valid, 'seg11valid': valid,
@@ -218,14 +201,13 @@ def draw_instances(instances: Sequence[tuple[int, list | dict]], size: tuple[int
     """Draw instances into one label map.
 
     Pixels of one class have its label, however many instances cover them; pixels that instances of
-    different classes cover are 255, and those of none are background, 0. Crowds (which COCO writes
-    as run lengths) count as their class.
+    different classes cover are 255, and those of none are background, 0.
 
     Args:
         instances: For each its class and its ``segmentation`` as COCO writes it: a list of
-            polygons, or run lengths.
+            polygons, or (of crowds, which count as their class) run lengths.
         size: ``(height, width)`` in pixels.
-        min_area: Least number of labelled pixels; 255 and background are not counted.
+        min_area: Least number of labelled pixels, neither 255 nor background.
 
     Returns:
         ``(H, W)`` uint8; None if too little is labelled.
@@ -326,14 +308,7 @@ def plan_cityscapes(args: argparse.Namespace) -> Plan:
 
 
 def carry_out(plan: Plan, args: argparse.Namespace) -> int:
-    """Make label maps and lists and print a report.
-
-    A list that lacks what is broken, or names it, would do harm long after: with problems none is
-    written, unless ``--partial`` allows a list of a part of COCO.
-
-    Returns:
-        The exit status.
-    """
+    """Make label maps and lists, print a report and return the exit status."""
     run = partial(Job.run, dry_run=args.dry_run)
     outcomes = (track_progress(run, plan.jobs) if args.workers == 1 else
                 track_parallel_progress(run, plan.jobs, args.workers, chunksize=16))
@@ -357,6 +332,7 @@ def carry_out(plan: Plan, args: argparse.Namespace) -> int:
         print(*problems)
     for path, names in plan.lists.items():
         names = sorted(made.intersection(names))
+        # A list that lacks what is broken, or names it, would do harm long after.
         if not problems:
             print(f'list {path}: {len(names)} names{dry}')
             if not args.dry_run:

@@ -1,5 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,11 +13,6 @@ from mmseg_lrr.datasets.class_bases import (
     save_class_bases,
 )
 from mmseg_lrr.ops.bases import basis_functions, dct_basis_functions, sample_patches
-
-
-class Maps(list):
-    files = ['a.png', 'b.png']
-    mappings = [dict(num_files=2, label_map=None, reduce_zero_label=False)]
 
 
 @pytest.fixture
@@ -36,7 +32,7 @@ def halves():
 
 
 def test_computes_or_keeps_the_dct_functions(logged):
-    maps = Maps([halves(), np.ones((20, 80), np.uint8)])
+    maps = [halves(), np.ones((20, 80), np.uint8)]
     names = ['left', 'right', 'speck', 'none']
     bases = compute_class_bases(maps, names, 6, num_patches=400, seed=3)
     assert bases.shape == (4, 6, 32, 32) and bases.dtype == np.float32
@@ -51,38 +47,27 @@ def test_computes_or_keeps_the_dct_functions(logged):
 
 
 def test_patches_too_alike_keep_the_dct_functions(logged):
-    bases = compute_class_bases(Maps([np.zeros((40, 40), np.uint8)]), ['all'], 4, num_patches=100)
+    bases = compute_class_bases([np.zeros((40, 40), np.uint8)], ['all'], 4, num_patches=100)
     np.testing.assert_array_equal(bases, dct_basis_functions(1, 4))
     assert any('class 0 ("all") has 100 patches too alike' in text for text in logged)
 
 
 def test_class_names():
-    class Dataset:
-        metainfo = dict(classes=('sky', 'road'))
-
-    assert dataset_class_names(Dataset(), 3) == ['sky', 'road', '2']
-    assert dataset_class_names(Dataset(), 1) == ['sky']
-    Dataset.metainfo = {}
-    assert dataset_class_names(Dataset(), 2) == ['0', '1']
+    dataset = SimpleNamespace(metainfo=dict(classes=('sky', 'road')))
+    assert dataset_class_names(dataset, 3) == ['sky', 'road', '2']
+    assert dataset_class_names(dataset, 1) == ['sky']
+    assert dataset_class_names(SimpleNamespace(metainfo={}), 2) == ['0', '1']
 
 
 def test_fingerprint_tells_settings_apart():
     def fingerprint(files=('a', 'b'), mappings=(), names=('x',), bases=10, patches=9, seed=0):
-        maps = Maps()
-        maps.files, maps.mappings = list(files), list(mappings)
+        maps = SimpleNamespace(files=list(files), mappings=list(mappings))
         return class_bases_fingerprint(maps, list(names), bases, num_patches=patches, seed=seed)
 
-    variants = [
-        fingerprint(),
-        fingerprint(files=('b', 'a')),
-        fingerprint(mappings=[dict(label_map={0: 1})]),
-        fingerprint(names=('y',)),
-        fingerprint(bases=9),
-        fingerprint(patches=8),
-        fingerprint(seed=1),
-    ]
-    assert len(set(variants)) == len(variants)
-    assert fingerprint() == variants[0]
+    variants = [{}, dict(files=('b', 'a')), dict(mappings=[dict(label_map={0: 1})]),
+                dict(names=('y',)), dict(bases=9), dict(patches=8), dict(seed=1)]
+    assert len({fingerprint(**variant) for variant in variants}) == len(variants)
+    assert fingerprint() == fingerprint()
 
 
 def test_file_round_trip(tmp_path):

@@ -4,7 +4,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_lrr.datasets.transforms import CheckLabels
@@ -44,14 +43,3 @@ def test_it_checks_what_the_data_set_has_mapped(tmp_path: Path) -> None:
     assert (BaseSegDataset(**options, reduce_zero_label=True)[0]['gt_seg_map'] == 2).all()
     with pytest.raises(ValueError, match=r'a\.png holds \[3\]'):
         BaseSegDataset(**options)[0]
-
-
-def test_every_config_checks_its_labels_right_after_loading_them(repo_root: Path) -> None:
-    for path in sorted((repo_root / 'configs' / 'lrr').glob('*.py')):
-        config = Config.fromfile(path)
-        dataset = config.train_dataloader.dataset
-        for inner in dataset.get('datasets', [dataset]):
-            steps = inner.pipeline
-            place = [step.type for step in steps].index('LoadAnnotations')
-            check = dict(type='CheckLabels', num_classes=config.model.decode_head.num_classes)
-            assert steps[place + 1] == check, path.name

@@ -63,10 +63,6 @@ class LRRDataPreProcessor(SegDataPreProcessor):
         scaled = []
         for image, sample in zip(inputs, samples, strict=True):
             labels = sample.gt_sem_seg.data[0]
-            if labels.shape != image.shape[1:]:  # Scaled, they would fit and be wrong.
-                raise ValueError(
-                    f'{sample.metainfo.get("seg_map_path", "the label map")} must be of its '
-                    f"image's size {tuple(image.shape[1:])}, got {tuple(labels.shape)}")
             long_side, side = augmentation.sides(drawn, tuple(image.shape[1:]))
             scaled.append(scale_image(image, long_side, side, augmentation.pad_value))
             # Taken away first: a sample's field refuses data of another size than it has.

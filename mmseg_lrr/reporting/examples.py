@@ -23,7 +23,6 @@ from mmseg_lrr.apis.testing import configure_test
 from mmseg_lrr.models.layers import crop
 from mmseg_lrr.models.segmentors.restore import image_area, refine_with_crf
 from mmseg_lrr.ops import checks
-
 from mmseg_lrr.visualization.panels import Example
 
 #: Outputs beside the levels.

@@ -18,6 +18,7 @@ from mmseg_lrr.apis.testing import configure_test, crf_config, default_crf, run_
 from mmseg_lrr.evaluation.metrics.trimap_iou_metric import ABSENT_CLASSES, absent_classes_text
 from mmseg_lrr.files import replacing
 from mmseg_lrr.version import __version__
+from mmseg_lrr.visualization.plots import plot_bases, plot_trimap_curves, write_trimap_csv
 
 from .examples import (
     MULTI_SCALE,
@@ -27,7 +28,6 @@ from .examples import (
     checkpoint_bases,
 )
 from .page import PageModel, report_page
-from mmseg_lrr.visualization.plots import plot_bases, plot_trimap_curves, write_trimap_csv
 
 
 @dataclass(frozen=True)

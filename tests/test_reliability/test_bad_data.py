@@ -21,12 +21,12 @@ from mmengine.structures import PixelData
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
+from mmseg_lrr.datasets.listed_files import check_configured_lists
 from PIL import Image
 from torch import nn
 
 from mmseg_lrr.apis import toolbox
 from mmseg_lrr.datasets import LabelMaps, compute_class_bases
-from mmseg_lrr.datasets.listed_files import check_configured_lists
 from mmseg_lrr.evaluation.metrics import LRRIoUMetric, TrimapIoUMetric
 
 from ..small_segmentors import (

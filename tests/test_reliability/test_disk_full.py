@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmseg_lrr.converters.from_matconvnet import Conversion
 from tiny_project import full_disk
 
-from mmseg_lrr.converters.from_matconvnet import Conversion
 from mmseg_lrr.converters.mat_file import write_mat
 from mmseg_lrr.datasets.class_bases import save_class_bases
 from mmseg_lrr.engine.hooks.lrr_checkpoint_hook import WholeFilesBackend

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmseg_lrr.apis.cpu_processes import cpu_process_group
 from tiny_project import REPO_ROOT, checkpoint, make_project, run, tool
 
 from mmseg_lrr.apis import toolbox
-from mmseg_lrr.apis.cpu_processes import cpu_process_group
 
 #: Imported by the config: notes who computes bases, and how the model is wrapped.
 _WITNESS = """

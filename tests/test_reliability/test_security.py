@@ -32,12 +32,12 @@ from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.datasets import BaseCDDataset, BaseSegDataset
 from mmseg.registry import DATASETS, HOOKS
+from mmseg_lrr.converters.mat_values import MatFileError
 from scipy.io import savemat
 
 from mmseg_lrr import compat
 from mmseg_lrr.converters import mat_allowance
 from mmseg_lrr.converters.mat_file import read_mat
-from mmseg_lrr.converters.mat_values import MatFileError
 from mmseg_lrr.datasets import LabelMaps
 from mmseg_lrr.datasets.class_bases import load_class_bases
 from mmseg_lrr.models.losses import LevelCrossEntropyLoss

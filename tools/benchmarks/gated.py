@@ -25,6 +25,7 @@ from mmengine.dataset import pseudo_collate
 from mmseg.apis import init_model
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import DATASETS
+from mmseg_lrr.ops.tiled_conv import active_tiles
 from options import whole
 from side_by_side import device_line, table
 
@@ -32,7 +33,6 @@ import mmseg_lrr  # noqa: F401  registers the parts
 from mmseg_lrr.apis.checkpoint_check import check_checkpoint
 from mmseg_lrr.models.decode_heads import lrr_head
 from mmseg_lrr.models.layers.coefficient_conv import MOST_TILES
-from mmseg_lrr.ops.tiled_conv import active_tiles
 
 
 @contextmanager

@@ -11,10 +11,10 @@ import argparse
 
 import torch
 from heads import CHANNELS
+from mmseg_lrr.ops.tiled_conv import TILE, active_tiles, tiled_conv2d
 from options import add_arguments, add_image
 from side_by_side import device_line, seconds, table
 
-from mmseg_lrr.ops.tiled_conv import TILE, active_tiles, tiled_conv2d
 from mmseg_lrr.ops.winograd import conv2d
 
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 1.)

@@ -10,10 +10,10 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 
 from mmseg_lrr.evaluation.image_areas import FINAL, ImageAreas, count_image, sum_areas
-from mmseg_lrr.visualization.plots import plot_trimap_curves, write_trimap_csv
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.boundary_band import BOUNDARIES
 from mmseg_lrr.ops.class_areas import intersection_over_union, mean_over_classes
+from mmseg_lrr.visualization.plots import plot_trimap_curves, write_trimap_csv
 
 #: What a class counts as that is absent from both prediction and ground truth.
 ABSENT_CLASSES = {'skip': None, 'zero': 0.0}

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from mmseg_lrr.apis.checkpoint_check import check_checkpoint
 from mmseg_lrr.apis.testing import configure_test
-from mmseg_lrr.models.layers import crop
 from mmseg_lrr.models.segmentors.restore import image_area, refine_with_crf
 from mmseg_lrr.ops import checks
 from mmseg_lrr.visualization.panels import Example
@@ -188,7 +187,7 @@ class ExampleMaker:
         """(1, C, h, w) at a level's resolution to (M, H, W) at the image's, without smoothing."""
         mask = mask[:, self._masked] if self._masked else mask.amax(dim=1, keepdim=True)
         mask = mask.repeat_interleave(stride, dim=2).repeat_interleave(stride, dim=3)
-        area = image_area(crop(mask, size), meta)
+        area = image_area(mask[:, :, :size[0], :size[1]], meta)
         return F.interpolate(
             area, tuple(meta['ori_shape'][:2]), mode='nearest-exact')[0].float().cpu().numpy()
 

@@ -5,7 +5,7 @@ import torch
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
 
-from .restore import set_prediction
+from .restore import refine_with_crf, set_prediction
 
 
 class CRFStep:
@@ -34,23 +34,14 @@ class CRFStep:
                 probabilities (C, H, W) at the original size, the metainfo the photograph,
                 ``ori_img``. ``seg_logits`` and ``pred_sem_seg`` become those after the CRF;
                 levels' predictions stay.
-
-        Raises:
-            KeyError: if the photograph is not there.
         """
         if self.crf is None:
             return
         for sample in data_samples:
-            if 'ori_img' not in sample.metainfo:
-                raise KeyError(
-                    'the CRF needs the photograph, but the sample has no ori_img: put '
-                    "dict(type='KeepOriginalImage') right after LoadImageFromFile in the test "
-                    "pipeline, and 'ori_img' in the meta_keys of its PackSegInputs")
-            image = sample.metainfo['ori_img'][..., ::-1].copy()  # RGB
             probabilities = sample.seg_logits.data.float().exp()
             # Mixed precision is the network's; it would end outside of a deferred call.
             with torch.autocast(probabilities.device.type, enabled=False):
-                refined = self.crf(image, probabilities)
+                refined = refine_with_crf(self.crf, probabilities, sample.metainfo)
             set_prediction(sample, refined)
 
     def _finish(self, data_samples: SampleList) -> SampleList:

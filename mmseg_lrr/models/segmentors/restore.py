@@ -4,7 +4,7 @@
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_lrr.ops.resampling import resize_bicubic
 
@@ -81,3 +81,17 @@ def set_prediction(sample: SegDataSample, probabilities: Tensor) -> None:
         'seg_logits': PixelData(data=logits),
         'pred_sem_seg': PixelData(data=logits.argmax(dim=0, keepdim=True)),
     })
+
+
+def refine_with_crf(crf: nn.Module, probabilities: Tensor, meta: dict) -> Tensor:
+    """Run a CRF on (C, H, W) probabilities of an image, whose photograph its metainfo carries.
+
+    Raises:
+        KeyError: if the photograph is not there.
+    """
+    if 'ori_img' not in meta:
+        raise KeyError(
+            'the CRF needs the photograph, but the sample has no ori_img: put '
+            "dict(type='KeepOriginalImage') right after LoadImageFromFile in the test pipeline, "
+            "and 'ori_img' in the meta_keys of its PackSegInputs")
+    return crf(meta['ori_img'][..., ::-1].copy(), probabilities)

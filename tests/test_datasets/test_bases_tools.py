@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from mmseg_lrr.datasets import make_shapes_dataset
-from mmseg_lrr.ops.bases import resize_bases
 
 CONFIG = """
 default_scope = 'mmseg'
@@ -89,23 +88,3 @@ def test_compute_bases_refuses_bad_arguments(call, config, capsys, arguments):
     with pytest.raises(SystemExit):
         call('compute_bases.py', config, *arguments)  # stops before it reads anything
     assert arguments[-1] in capsys.readouterr().err
-
-
-def test_benchmark_finds_equal_sets_equal(call, shapes, tmp_path, capsys):
-    folders = ['--ann-file', 'ImageSets/Segmentation/train.txt', '--seg-map-path']
-    folders += ['SegmentationClass', '--patches', 200, '--num-bases', 3]
-    config = tmp_path / 'config.py'
-    config.write_text(CONFIG.format(root=str(shapes)))
-    bases_file, reference_file = tmp_path / 'bases.npy', tmp_path / 'reference.npy'
-    heads = ['--cfg-options', 'model.decode_head.num_classes=21', 'model.decode_head.num_bases=3']
-    call('compute_bases.py', config, bases_file, '--patches', 200, *heads)
-    small = resize_bases(np.load(bases_file), 8).numpy().reshape(63, 8, 8)
-    np.save(reference_file, small.transpose(1, 2, 0)[:, :, None])
-    capsys.readouterr()
-    call('benchmarks/bases.py', shapes, *folders, '--reference', reference_file,
-         '--runs', 1)
-    printed = capsys.readouterr().out
-    assert 'All of it, 21 classes from 20 label maps: ' in printed
-    assert printed.count('| 200 |') == 1  # A plain SVD beside ours.
-    rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line}
-    assert rows['bird'] == rows['background'] == ['1.000'] * 3 + ['1.000..1.000']

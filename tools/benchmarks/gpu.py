@@ -199,9 +199,11 @@ def parity_table(args: argparse.Namespace) -> str:
     }
     rows = []
     for name, part in parts.items():
-        pairs = zip(part(args.device, torch.float32), part('cpu', torch.float64), strict=True)
-        rows.append((name, max(float((a.detach().cpu().double() - b.detach()).abs().max()
-                                     / b.abs().max().clamp(min=1e-12)) for a, b in pairs)))
+        found, exact = (
+            [item.detach().cpu().double() for item in part(device, dtype)]
+            for device, dtype in ((args.device, torch.float32), ('cpu', torch.float64)))
+        rows.append((name, max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-12))
+                               for a, b in zip(found, exact, strict=True))))
     return table('Greatest difference from float64 on the CPU', ('part', 'difference'), rows)
 
 

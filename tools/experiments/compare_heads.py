@@ -436,7 +436,8 @@ def tables(rows: Sequence[dict]) -> str:
                 cell(run['ms_crf']), mean('seconds_an_image', '.3f'),
                 mean('train_seconds', '.1f', 60), mean('parameters', '.2f', 1e6),
                 str(run['seeds'])])
-            final.append([name, *map(cell, run['trimap'].values()), cell(run['miou'])])
+            final.append([name, *(cell(run['trimap'].get(str(width))) for width in TRIMAP_WIDTHS),
+                          cell(run['miou'])])
         for level, bands in run.get('trimap_levels', {}).items():
             levels.append([f'{name}: {level}', *map(cell, bands.values()),
                            cell(run['levels'][level])])

@@ -8,12 +8,12 @@ from pathlib import Path
 from mmengine.runner import Runner
 
 from mmseg_lrr.datasets import make_shapes_dataset
-from mmseg_lrr.replacing import replacing
-from mmseg_lrr.visualization import draw_levels, draw_masks, save_png
+from mmseg_lrr.files import replacing
+from mmseg_lrr.reporting.examples import MULTI_SCALE, MULTI_SCALE_CRF, ExampleMaker
+from mmseg_lrr.reporting.panels import draw_levels, draw_masks, save_png
+from mmseg_lrr.reporting.report import make_report
 
 from .configs import get_config
-from .examples import ExampleMaker
-from .report import MULTI_SCALE, MULTI_SCALE_CRF, make_report
 from .testing import default_crf
 
 _TRIMAP_WIDTHS = (1, 3, 5, 10)

@@ -9,10 +9,9 @@ import torch
 from mmengine.config import Config
 
 from mmseg_lrr.apis.checkpoint_check import check_checkpoint
-from mmseg_lrr.apis.examples import ExampleMaker
-from mmseg_lrr.apis.pictures import read_bases
 from mmseg_lrr.apis.testing import configure_test, evaluate
-from mmseg_lrr.apis.tune_crf import tune_crf
+from mmseg_lrr.reporting.examples import ExampleMaker
+from mmseg_lrr.reporting.tune_crf import tune_crf
 
 from ..small_segmentors import build, lrr_config
 from .small_project import make_project
@@ -115,7 +114,7 @@ def test_every_tool_looks(project: Path, tmp_path: Path) -> None:
     message = r'other\.pth is not one of the network in the config: .* expected \(30'
     for use in (
             lambda: evaluate(cfg, other), lambda: evaluate(cfg, other, tta=True),
-            lambda: ExampleMaker(cfg, other), lambda: read_bases(cfg, checkpoint=other),
+            lambda: ExampleMaker(cfg, other),
             lambda: tune_crf(configure_test(cfg), other, num_images=1),
             lambda: tune_crf(configure_test(cfg), other, num_images=1, tta=True)):
         with pytest.raises(ValueError, match=message):

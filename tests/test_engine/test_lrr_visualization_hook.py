@@ -16,7 +16,7 @@ from mmseg.visualization import SegLocalVisualizer
 from small_segmentors import build, lrr_config, stock_config, tta_pipeline
 from torch import nn
 
-from mmseg_lrr.visualization import Example, draw_levels
+from mmseg_lrr.reporting.panels import Example, draw_levels
 
 from .small_test import dataset_config, make_images
 
@@ -119,7 +119,7 @@ def test_multi_scale_testing_shows_the_fused_output(folder: Path, tmp_path: Path
     ((name, strip, _), ) = sent
     assert name == 'test_levels_0'
     np.testing.assert_array_equal(strip, expected_strip(
-        model, runner, folder, 0, {'ms+crf' if crf else 'ms': 'pred_sem_seg'}))
+        model, runner, folder, 0, {'ms-crf' if crf else 'ms': 'pred_sem_seg'}))
 
 
 def test_tensorboard_takes_the_strips(folder: Path, tmp_path: Path) -> None:

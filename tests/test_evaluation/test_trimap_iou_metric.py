@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from mmseg_lrr.evaluation import LRRIoUMetric, TrimapIoUMetric
-from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_csv
+from mmseg_lrr.reporting.plots import plot_trimap_curves, write_trimap_csv
 
 from .evaluation_samples import (
     LEVELS,

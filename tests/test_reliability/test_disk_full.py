@@ -9,14 +9,13 @@ import pytest
 import torch
 from tiny_project import full_disk
 
-from mmseg_lrr.apis import report
 from mmseg_lrr.converters.from_matconvnet import Conversion
 from mmseg_lrr.converters.mat_file import write_mat
 from mmseg_lrr.datasets.class_bases import save_class_bases
 from mmseg_lrr.engine.whole_files_backend import WholeFilesBackend
 from mmseg_lrr.evaluation.label_png import save_label_png
-from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_csv
-from mmseg_lrr.visualization.sheet import save_png
+from mmseg_lrr.reporting.panels import save_png
+from mmseg_lrr.reporting.plots import plot_trimap_curves, write_trimap_csv
 
 _NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 _CURVES = {'4x': {width: 50. + width / 7 for width in range(1, 300)}}
@@ -29,7 +28,6 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     'converted checkpoint': lambda path: Conversion(
         state_dict={'weight': torch.ones(4096)}).save(path),
     'MATLAB file': lambda path: write_mat(path, {'x': np.ones((64, 64))}),
-    'report': lambda path: report._write(path, 'word ' * 2000),
     'label map': lambda path: save_label_png(path, _NOISE[..., 0]),
     'curves as a table': lambda path: write_trimap_csv(path, _CURVES),
     'curves as a picture': lambda path: plot_trimap_curves(path, _CURVES, 'title'),

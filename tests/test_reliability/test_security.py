@@ -35,14 +35,14 @@ from mmseg.registry import DATASETS, HOOKS
 from scipy.io import savemat
 
 from mmseg_lrr import compat
-from mmseg_lrr.apis.examples import ExampleMaker
-from mmseg_lrr.apis.tune_crf import tune_crf
 from mmseg_lrr.converters import mat_allowance
 from mmseg_lrr.converters.mat_file import read_mat
 from mmseg_lrr.converters.mat_values import MatFileError
 from mmseg_lrr.datasets import LabelMaps
 from mmseg_lrr.datasets.class_bases import load_class_bases
 from mmseg_lrr.models.losses import LevelCrossEntropyLoss
+from mmseg_lrr.reporting.examples import ExampleMaker
+from mmseg_lrr.reporting.tune_crf import tune_crf
 
 from ..small_segmentors import build, lrr_config
 from ..test_apis.small_project import make_project

@@ -19,8 +19,7 @@ from torch.utils.data import DataLoader
 
 from mmseg_lrr.evaluation.image_areas import FINAL, predictions
 from mmseg_lrr.ops import checks
-from mmseg_lrr.visualization import Example, draw_levels
-from mmseg_lrr.visualization.sheet import CELL_WIDTH
+from mmseg_lrr.reporting.panels import CELL_WIDTH, Example, draw_levels
 
 
 @HOOKS.register_module()
@@ -99,7 +98,7 @@ def _example(sample: SegDataSample, model: nn.Module) -> Example:
     final = shown.pop(FINAL)
     refined = getattr(model, 'crf', None) is not None
     if isinstance(model, SegTTAModel):
-        shown['ms+crf' if refined else 'ms'] = final
+        shown['ms-crf' if refined else 'ms'] = final
     elif refined:
         shown['crf'] = final
     elif not shown:

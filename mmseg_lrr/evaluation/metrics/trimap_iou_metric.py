@@ -21,10 +21,10 @@ from mmseg_lrr.evaluation.image_areas import (
     sum_areas,
 )
 from mmseg_lrr.evaluation.output_paths import output_file
-from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_csv
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.boundary_band import BOUNDARIES
 from mmseg_lrr.ops.class_areas import intersection_over_union, mean_over_classes
+from mmseg_lrr.reporting.plots import plot_trimap_curves, write_trimap_csv
 
 #: What a class counts as that is absent from both prediction and ground truth.
 ABSENT_CLASSES = {'skip': None, 'zero': 0.0}

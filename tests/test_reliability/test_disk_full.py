@@ -23,7 +23,6 @@ _CURVES = {'4x': {width: 50. + width / 7 for width in range(1, 300)}}
 #: What writes a file of some thousand bytes.
 WRITERS: dict[str, Callable[[Path], object]] = {
     'checkpoint': lambda path: WholeFilesBackend().put(_NOISE.tobytes(), path),
-    'text of the runner': lambda path: WholeFilesBackend().put_text('word ' * 2000, path),
     'bases': lambda path: save_class_bases(path, np.ones((1, 2, 32, 32), np.float32)),
     'converted checkpoint': lambda path: Conversion(
         state_dict={'weight': torch.ones(4096)}).save(path),

@@ -43,8 +43,8 @@ from PIL import Image
 from registered import CHANNELS, MEAN, STD
 
 from mmseg_lrr.apis.testing import configure_test, run_test
-from mmseg_lrr.apis.tune_crf import tune_crf
 from mmseg_lrr.files import replacing
+from mmseg_lrr.reporting.tune_crf import tune_crf
 
 #: Data sets in VOC's layout: class, default folder, label folder, lists to train and to test on.
 DATA = {

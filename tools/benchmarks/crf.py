@@ -91,7 +91,7 @@ def timed(function: Callable[[], np.ndarray]) -> tuple[np.ndarray, tuple[float, 
 def row(args: argparse.Namespace, size: Size, preset: str) -> list[object]:
     """Measure one size and one preset; give the cells of :data:`COLUMNS`."""
     image, probs = make_inputs(args.image, *size)
-    crf = DenseCRF(preset=preset, threads=args.threads)
+    crf = DenseCRF(preset=preset)
     on_device = torch.tensor(probs, device=args.device)
     beside = importlib.util.find_spec('pydensecrf') is not None
     times, theirs = [], []

@@ -26,6 +26,10 @@ optim_wrapper = dict(
             'coefficients.16x.weight': dict(lr_mult=0.1),
             'coefficients.8x.weight': dict(lr_mult=0.2),
             'coefficients.4x.weight': dict(lr_mult=0.4),
+            '32x.coefficients.weight': dict(lr_mult=0.05),
+            '16x.coefficients.weight': dict(lr_mult=0.1),
+            '8x.coefficients.weight': dict(lr_mult=0.2),
+            '4x.coefficients.weight': dict(lr_mult=0.4),
         }))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=100, by_epoch=False),

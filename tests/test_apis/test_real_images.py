@@ -11,16 +11,13 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmseg_lrr import get_config
-from mmseg_lrr.apis.testing import evaluate
-from mmseg_lrr.evaluation.submission_check import (
-    CITYSCAPES_LABEL_IDS,
-    check_cityscapes_submission,
-    check_voc_submission,
-)
+from mmseg_lrr.apis.testing import configure_test, run_test
 
 from .. import references
 from ..small_segmentors import build, lrr_config
 
+#: Of the 19 classes, as the benchmark numbers them.
+CITYSCAPES_LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 CRF = dict(type='DenseCRF', preset='deeplab_v2_vgg16', iterations=1)
 
 
@@ -57,7 +54,7 @@ def test_voc(shared_data: Callable[[str], Path], tmp_path: Path, tta: bool) -> N
     cfg.test_evaluator = [
         dict(type='LRRIoUMetric', trimap=dict(widths=[1, 5])),
         dict(type='VOCSubmission', output_dir=str(tmp_path / 'out'))]
-    metrics = evaluate(cfg, weights, tta=tta, crf=CRF)
+    metrics = run_test(configure_test(cfg, tta=tta, crf=CRF), weights).metrics
 
     ids = (root / 'ImageSets/Segmentation/mini_val.txt').read_text().split()[:2]
     found = tmp_path / 'out/results/VOC2012/Segmentation/comp6_test_cls'
@@ -69,8 +66,6 @@ def test_voc(shared_data: Callable[[str], Path], tmp_path: Path, tta: bool) -> N
     levels = {f'mIoU_{level}' for level in ('32x', '16x', '8x', '4x')}
     assert levels & set(metrics) == (set() if tta else levels)
     assert {'trimap_mIoU@1', 'trimap_mIoU@5'} <= set(metrics)
-    archive = tmp_path / 'out' / 'VOC2012_comp6_test_cls.tar.gz'
-    assert check_voc_submission(archive, ids, root / 'JPEGImages') == []
 
 
 def cityscapes(root: Path, folder: Path) -> Path:
@@ -96,7 +91,7 @@ def test_cityscapes_in_halves(shared_data: Callable[[str], Path], tmp_path: Path
     cfg.test_evaluator = [
         dict(type='LRRIoUMetric', trimap=dict(widths=[1, 3])),
         dict(type='CityscapesSubmission', output_dir=str(tmp_path / 'out'))]
-    metrics = evaluate(cfg, weights)
+    metrics = run_test(cfg, weights).metrics
 
     (photograph, ) = root.glob('leftImg8bit/val/*/*.png')
     model = build(cfg.model)
@@ -131,5 +126,3 @@ def test_cityscapes_in_halves(shared_data: Callable[[str], Path], tmp_path: Path
         miou([(predicted['4x'], truth)], 19), abs=.02)
     written = np.asarray(Image.open(tmp_path / 'out' / photograph.name))
     assert (written != np.array(CITYSCAPES_LABEL_IDS)[predicted['4x']]).mean() < 1e-4
-    assert check_cityscapes_submission(
-        tmp_path / 'out' / 'cityscapes_results.zip', [photograph.stem]) == []

@@ -54,7 +54,7 @@ def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
     scales = {'32x': 2.5, '16x': .8, '8x': .4, '4x': .15}
     for name, parameter in model.named_parameters():
         if 'decode_head' in name and parameter.ndim == 4:
-            level = name.split('.')[-2]
+            level = next((part for part in name.split('.') if part in scales), None)
             with torch.no_grad():
                 parameter.copy_(scales.get(level, 2.) *
                                 torch.randn(parameter.shape, generator=generator))

@@ -11,13 +11,13 @@ from pathlib import Path
 import mmseg_lrr
 
 # isort: split
+from demo_shapes import make_shapes_dataset
 from mmengine.runner import Runner
 
-from mmseg_lrr.apis.examples import ExampleMaker
-from mmseg_lrr.apis.report import MULTI_SCALE, MULTI_SCALE_CRF, make_report
 from mmseg_lrr.apis.testing import default_crf
-from mmseg_lrr.datasets import make_shapes_dataset
-from mmseg_lrr.visualization import draw_levels, draw_masks, save_png
+from mmseg_lrr.reporting.examples import MULTI_SCALE, MULTI_SCALE_CRF, ExampleMaker
+from mmseg_lrr.reporting.report import make_report
+from mmseg_lrr.visualization.panels import draw_levels, draw_masks, save_png
 
 _TRIMAP_WIDTHS = (1, 3, 5, 10)
 _NUM_PICTURES = 4

@@ -2,24 +2,25 @@
 """Test checkpoints in every way of the poster's table and write it.
 
 Rows: each level (32x, 16x, 8x, 4x), ms (multi-scale), ms-crf. Columns of each checkpoint: mean IoU,
-mean IoU in bands around the label boundaries, seconds an image. Interrupted, it goes on where it
+mean IoU in bands around the label boundaries, seconds per image. Interrupted, it goes on where it
 was when it is started again. report.html is a page that needs no other file: the table, the curves
 and some images, with a slider through the levels.
 """
 
 import argparse
+import re
 import warnings
 from pathlib import Path
 
-# Before the toolbox: it prepares the stack and registers the package.
+# Before mmseg: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
 
 # isort: split
 from mmengine.config import DictAction
 
-from mmseg_lrr.apis.report import make_report, parse_pairs
 from mmseg_lrr.apis.testing import DEFAULT_CRF_PRESET
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
+from mmseg_lrr.reporting.report import make_report
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,16 +45,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='settings to override in every config, key=value')
     args = parser.parse_args()
-    try:
-        args.pairs = parse_pairs(args.what)
-    except ValueError as error:
-        parser.error(str(error))
+    pairs = [re.fullmatch(r'(.+?\.(?:py|json|ya?ml)):(.+)', word) for word in args.what]
+    if all(pairs):
+        args.pairs = [pair.groups() for pair in pairs]
+    elif len(args.what) == 2 and not any(pairs):
+        args.pairs = [tuple(args.what)]
+    else:
+        parser.error('expected CONFIG CHECKPOINT, or any number of CONFIG:CHECKPOINT')
     return args
 
 
 def main() -> None:
     args = parse_args()
-    # The toolbox's notes to its developers; a reader of the report can do nothing about them.
+    # Notes of mmseg to its developers; a reader of the report can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     make_report(
         args.pairs, args.out, widths=args.widths, crf_preset=args.crf, absent=args.absent,

@@ -8,8 +8,9 @@ tta_model = dict(type='LRRTTAModel', crf=dict(type='DenseCRF', bilateral_weight=
 
 import argparse
 import warnings
+from collections.abc import Sequence
 
-# Before the toolbox: it prepares the stack and registers the package.
+# Before mmseg: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
 
 # isort: split
@@ -17,8 +18,8 @@ import torch
 from mmengine.config import Config, DictAction
 
 from mmseg_lrr.apis.testing import DEFAULT_CRF_PRESET
-from mmseg_lrr.apis.tune_crf import DEFAULT_GRID, format_trials, parse_grid, tune_crf
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
+from mmseg_lrr.reporting.tune_crf import DEFAULT_GRID, Trial, tune_crf
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--images', type=int, default=10, metavar='N',
                         help='images, evenly spaced over the test set (default: %(default)s)')
-    parser.add_argument('--grid', nargs='+', metavar='NAME=VALUE,...', default=[],
+    parser.add_argument('--grid', nargs='+', type=parse_values, metavar='NAME=VALUE,...',
                         help=f'values to combine (default: {default_grid})')
     parser.add_argument('--preset', choices=PRESETS, default=DEFAULT_CRF_PRESET,
                         help='where settings come from that are not in the grid (default: '
@@ -40,27 +41,41 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='FILE.json', help='write all trials to this file')
     parser.add_argument('--device', default='cuda:0' if torch.cuda.is_available() else 'cpu',
                         help='default: %(default)s')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='settings of the config to override, key=value')
-    args = parser.parse_args()
-    try:
-        args.grid = parse_grid(args.grid) or None
-    except ValueError as error:
-        parser.error(str(error))
-    return args
+    return parser.parse_args()
+
+
+def parse_values(word: str) -> tuple[str, tuple[float, ...]]:
+    """Read ``name=value,value,...``."""
+    name, _, values = word.partition('=')
+    return name, tuple(
+        int(value) if value.isdigit() else float(value) for value in values.split(','))
+
+
+def print_trials(trials: Sequence[Trial], most: int = 20) -> None:
+    """Print the best trials as a table, and the one without a CRF."""
+    print(f'{"mIoU":>6} {"s/image":>8}  settings')
+    for number, trial in enumerate(trials):
+        if number >= most and trial.settings is not None:
+            continue
+        text = ' '.join(f'{name}={value:g}' for name, value in (trial.settings or {}).items())
+        presets = [name for name, settings in PRESETS.items() if settings == trial.settings]
+        text += f'  ({presets[0]})' if presets else ''
+        print(f'{trial.miou:6.2f} {trial.seconds_per_image:8.3f}  {text or "no CRF"}')
 
 
 def main() -> None:
     args = parse_args()
-    # The toolbox's notes to its developers; a reader of the table can do nothing about them.
+    # Notes of mmseg to its developers; a reader of the table can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(args.cfg_options)
     trials = tune_crf(
-        cfg, args.checkpoint, num_images=args.images, grid=args.grid, preset=args.preset,
+        cfg, args.checkpoint, num_images=args.images, preset=args.preset,
+        grid=dict(args.grid) if args.grid else None,
         tta=args.aug_test, device=args.device, out=args.out)
-    print(format_trials(trials))
+    print_trials(trials)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Pictures of what LRR does.
 
-levels  image | ground truth | 32x | 16x | 8x | 4x | ms | ms+crf, one strip an image
+levels  image | ground truth | 32x | 16x | 8x | 4x | ms | ms-crf, a row for each image
 masks   each level's boundary mask, and which pixels the level changed
 errors  wrong pixels of every output, and the band around the boundaries (trimap)
 bases   the classes' basis functions, of a checkpoint or of a file
@@ -9,110 +9,93 @@ trimap  curves of mean IoU against the band's width, from the CSV files of sever
 """
 
 import argparse
-import pickle
-import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
-# Before the toolbox: it prepares the stack and registers the package.
+# Before mmseg: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
 
 # isort: split
 import numpy as np
 import torch
 from mmengine.config import Config, DictAction
+from mmseg.datasets import BaseSegDataset
 from rich.progress import track
 
-from mmseg_lrr.apis.examples import ExampleMaker
-from mmseg_lrr.apis.pictures import picture_names, read_bases
 from mmseg_lrr.apis.testing import crf_config, default_crf
-from mmseg_lrr.evaluation.trimap_curve import plot_trimap_runs, read_trimap_csv
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
-from mmseg_lrr.visualization import (
+from mmseg_lrr.ops import checks
+from mmseg_lrr.reporting.examples import ExampleMaker, checkpoint_bases, unread_test_set
+from mmseg_lrr.visualization.panels import (
+    CELL_WIDTH,
     Example,
-    draw_bases,
     draw_errors,
     draw_levels,
     draw_masks,
     save_png,
 )
-from mmseg_lrr.visualization.sheet import CELL_WIDTH
+from mmseg_lrr.visualization.plots import plot_bases, plot_trimap_runs, read_trimap_csv
 
-#: None of these is meant as the name of a folder.
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.gif', '.bmp', '.tif', '.tiff', '.webp', '.svg', '.pdf')
-
-
-def _add_config_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
-                        help='settings of the config to override, key=value')
-
-
-def _add_image_options(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('images', nargs='*', metavar='IMAGE_OR_FOLDER',
-                        help="default: images of the config's test set, with their labels")
-    parser.add_argument('--labels', metavar='FOLDER',
-                        help="label maps of the images named, as the config's data set has them")
-    parser.add_argument('--count', type=int, default=4, metavar='N',
-                        help='images of the test set, evenly spaced (default: %(default)s)')
-    parser.add_argument('--out', default=f'work_dirs/visualize/{what}',
-                        help='folder, for one PNG an image, or one .png for all of them '
-                        '(default: %(default)s)')
-    parser.add_argument('--cell-width', type=int, default=CELL_WIDTH, metavar='PIXELS',
-                        help='width of each picture in the strip (default: %(default)s)')
-    parser.add_argument('--device', default='cuda:0' if torch.cuda.is_available() else 'cpu',
-                        help='default: %(default)s')
-    _add_config_options(parser)
-
-
-def _add_output_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--single-scale', action='store_true',
-                        help='neither multi-scale nor CRF: quicker')
-    parser.add_argument('--crf', choices=PRESETS, metavar='PRESET',
-                        help=f'the CRF of ms+crf: {", ".join(PRESETS)} (default: the one that the '
-                        'config names, else deeplab_v2_vgg16)')
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='command', required=True)
+    network = argparse.ArgumentParser(add_help=False)
+    network.add_argument('config', help='config file')
+    network.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+                         help='settings of the config to override, key=value')
 
-    levels = commands.add_parser('levels', help='what each output says')
-    _add_image_options(levels, 'levels')
-    _add_output_options(levels)
+    for name, text in (('levels', 'what each output says'),
+                       ('masks', 'boundary masks and what the levels changed'),
+                       ('errors', 'wrong pixels and the trimap band')):
+        command = commands.add_parser(name, help=text, parents=[network])
+        command.add_argument('checkpoint', help='checkpoint file')
+        command.add_argument('images', nargs='*', metavar='IMAGE_OR_FOLDER',
+                             help="default: images of the config's test set, with their labels")
+        command.add_argument('--labels', metavar='FOLDER', help='label maps of the images named, '
+                             "as the config's data set has them")
+        command.add_argument('--count', type=int, default=4, metavar='N',
+                             help='images of the test set, evenly spaced (default: %(default)s)')
+        command.add_argument('--out', default=f'work_dirs/visualize/{name}',
+                             help='folder, for one PNG an image, or one .png for all of them '
+                             '(default: %(default)s)')
+        command.add_argument('--cell-width', type=int, default=CELL_WIDTH, metavar='PIXELS',
+                             help='width of each picture (default: %(default)s)')
+        command.add_argument('--device', default='cuda:0' if torch.cuda.is_available() else 'cpu',
+                             help='default: %(default)s')
+        if name == 'masks':
+            command.add_argument('--classes', nargs='+', default=[], metavar='CLASS', help='show '
+                                 'the masks of these classes (default: the maximum over classes)')
+            continue
+        command.add_argument('--single-scale', action='store_true',
+                             help='neither multi-scale nor CRF: quicker')
+        command.add_argument('--crf', choices=PRESETS, metavar='PRESET', help='the CRF of ms-crf: '
+                             f'{", ".join(PRESETS)} (default: the one that the config names, else '
+                             'deeplab_v2_vgg16)')
+        if name == 'errors':
+            command.add_argument('--width', type=int, default=5, metavar='PIXELS', help='width of '
+                                 'the band around the boundaries (default: %(default)s)')
 
-    masks = commands.add_parser('masks', help='boundary masks and what the levels changed')
-    _add_image_options(masks, 'masks')
-    masks.add_argument('--classes', nargs='+', default=[], metavar='CLASS',
-                       help='show the masks of these classes (default: the maximum over classes)')
-
-    errors = commands.add_parser('errors', help='wrong pixels and the trimap band')
-    _add_image_options(errors, 'errors')
-    _add_output_options(errors)
-    errors.add_argument('--width', type=int, default=5, metavar='PIXELS',
-                        help='width of the band around the boundaries (default: %(default)s)')
-
-    bases = commands.add_parser('bases', help='basis functions, classes x K')
-    bases.add_argument('config', help='config file, which names the classes')
+    bases = commands.add_parser('bases', help='basis functions, classes x K', parents=[network])
     bases.add_argument('checkpoint', nargs='?', help='checkpoint file')
     bases.add_argument('--file', metavar='FILE.npy',
                        help='file of tools/compute_bases.py, instead of a checkpoint')
     bases.add_argument('--level', metavar='LEVEL',
-                       help="level of the checkpoint, e.g. 4x (default: the coarsest)")
+                       help='level of the checkpoint, e.g. 4x (default: the coarsest)')
     bases.add_argument('--classes', nargs='+', default=[], metavar='CLASS',
                        help='show these classes alone')
     bases.add_argument('--out', default='work_dirs/visualize/bases.png',
                        help='PNG to write (default: %(default)s)')
-    _add_config_options(bases)
 
     trimap = commands.add_parser('trimap', help='curves of several runs')
     trimap.add_argument('csv', nargs='+', help='trimap_*.csv of tools/report.py, or csv_path of '
                         'the metric')
     trimap.add_argument('--names', nargs='+', metavar='NAME',
-                        help="what the runs are called (default: the files' names)")
+                        help="names of the runs (default: the files' names)")
     trimap.add_argument('--levels', nargs='+', metavar='LEVEL',
                         help='show these outputs alone, e.g. 4x ms-crf')
     trimap.add_argument('--out', default='work_dirs/visualize/trimap.png',
@@ -121,91 +104,118 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.command == 'bases' and (args.checkpoint is None) == (args.file is None):
         bases.error('give either a checkpoint or --file')
-    if args.command == 'bases' and args.file is not None and args.level is not None:
-        bases.error('--level is of a checkpoint; a file has the same bases for all levels')
-    suffix = Path(args.out).suffix.lower()
-    if suffix != '.png' and (suffix in IMAGE_SUFFIXES or args.command in ('bases', 'trimap')):
-        parser.error(f'--out must end in .png, got {args.out}')
-    if getattr(args, 'labels', None) and not args.images:
-        parser.error('--labels is of images that are named; those of the test set have their own')
+    if args.command == 'trimap' and args.names and len(set(args.names)) != len(args.csv):
+        trimap.error(f'--names must be {len(args.csv)} different names, one for each file')
     return args
 
 
-def _read_config(args: argparse.Namespace) -> Config:
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    return cfg
+def short_names(paths: Sequence[str | Path]) -> list[str]:
+    """Name files by their stems, with the folders before them where two are alike."""
+    parts = [Path(path).with_suffix('').parts for path in paths]
+
+    def name(own: tuple[str, ...]) -> str:
+        unique = (n for n in range(1, len(own))
+                  if sum(other[-n:] == own[-n:] for other in parts) == 1)
+        return '_'.join(own[-next(unique, len(own)):]).strip('/_')
+
+    return [name(own) for own in parts]
 
 
-def _draw_images(args: argparse.Namespace) -> None:
-    cfg = _read_config(args)
+def list_files(paths: Sequence[str], labels: str | None, dataset: BaseSegDataset | None
+               ) -> list[dict]:
+    """List the images of files and folders, as :meth:`ExampleMaker.test_set` lists its own.
+
+    Args:
+        paths: Files, and folders with images in and below them.
+        labels: Folder of their label maps: for each image the file that the data set would name,
+            or else ``<name>.png``, in the folder or below it. None for no ground truth.
+        dataset: The config's data set, which knows the format of the label maps.
+    """
+    images = [file for path in map(Path, paths) for file in (
+        sorted(item for item in path.rglob('*') if item.suffix.lower() in IMAGE_SUFFIXES)
+        if path.is_dir() else [path])]
+    if not images:
+        raise FileNotFoundError(f'no image in {", ".join(paths)}')
+    infos = []
+    for image in images:
+        info = dict(img_path=str(image), seg_fields=[],
+                    label_map=getattr(dataset, 'label_map', None),
+                    reduce_zero_label=getattr(dataset, 'reduce_zero_label', False))
+        if labels is not None:
+            names = [f'{image.stem}.png']
+            if dataset is not None:
+                names.insert(
+                    0, image.name.removesuffix(dataset.img_suffix) + dataset.seg_map_suffix)
+            found = [file for name in names for file in sorted(Path(labels).rglob(name))]
+            if not found:
+                raise FileNotFoundError(f'no label map {" or ".join(names)} in {labels}')
+            info['seg_map_path'] = str(found[0])
+        infos.append(info)
+    return infos
+
+
+def draw_images(args: argparse.Namespace, cfg: Config) -> None:
     masks = args.classes if args.command == 'masks' else None
     outputs = args.command != 'masks' and not args.single_scale
-    crf = None
-    if outputs:
-        crf = crf_config(args.crf) if args.crf else default_crf(cfg)
+    crf = (crf_config(args.crf) if args.crf else default_crf(cfg)) if outputs else None
     maker = ExampleMaker(cfg, args.checkpoint, device=args.device, multi_scale=outputs, crf=crf,
                          masks=masks)
-    infos = maker.files(args.images, args.labels) if args.images else maker.test_set(args.count)
+    infos = (list_files(args.images, args.labels, maker.dataset) if args.images
+             else maker.test_set(args.count))
 
-    def draw(examples: list[Example]) -> np.ndarray:
-        if args.command == 'levels':
-            return draw_levels(examples, maker.classes, maker.palette, cell_width=args.cell_width)
-        if args.command == 'masks':
-            return draw_masks(examples, maker.classes, maker.palette,
-                              mask_names=args.classes or [''], cell_width=args.cell_width)
-        return draw_errors(examples, maker.classes, maker.palette, width=args.width,
-                           cell_width=args.cell_width)
+    def save(path: Path, examples: list[Example]) -> None:
+        draw = {'levels': draw_levels, 'masks': draw_masks, 'errors': draw_errors}[args.command]
+        options = {'levels': {}, 'masks': dict(mask_names=masks or ['']),
+                   'errors': dict(width=getattr(args, 'width', None))}[args.command]
+        save_png(path, draw(examples, maker.classes, maker.palette, cell_width=args.cell_width,
+                            **options))
+        print(f'wrote {path}')
 
     made = (maker.make(info) for info in track(infos, description=args.command))
-    if Path(args.out).suffix.lower() == '.png':
-        _save(args.out, draw(list(made)))
+    out = Path(args.out)
+    if out.suffix.lower() == '.png':
+        save(out, list(made))
         return
-    names = picture_names([info['img_path'] for info in infos])
-    for name, example in zip(names, made, strict=True):
-        _save(Path(args.out) / f'{name}.png', draw([example]))
+    for name, example in zip(short_names([info['img_path'] for info in infos]), made, strict=True):
+        save(out / f'{name}.png', [example])
 
 
-def _save(path: str | Path, picture: np.ndarray) -> None:
-    save_png(path, picture)
-    print(f'wrote {path}')
+def draw_bases(args: argparse.Namespace, cfg: Config) -> None:
+    if args.file:
+        bases, title = np.load(args.file), f'Basis functions in {Path(args.file).name}'
+    else:
+        levels = checkpoint_bases(args.checkpoint)
+        level = checks.one_of('level', args.level or next(iter(levels), None), levels)
+        bases = levels[level]
+        title = f'Basis functions of level {level}, {Path(args.checkpoint).name}'
+    dataset = unread_test_set(cfg)
+    classes = [] if dataset is None else list(dataset.metainfo.get('classes') or ())
+    if len(classes) != len(bases):
+        classes = [str(label) for label in range(len(bases))]
+    chosen = [classes.index(checks.one_of('class', name, classes))
+              for name in args.classes or classes]
+    plot_bases(args.out, bases[chosen], [classes[label] for label in chosen], title)
+    print(f'wrote {args.out}')
 
 
-def _draw_bases(args: argparse.Namespace) -> None:
-    bases, classes, title = read_bases(
-        _read_config(args), checkpoint=args.checkpoint, file=args.file, level=args.level,
-        only=args.classes)
-    _save(args.out, draw_bases(bases, classes, title=title))
-
-
-def _draw_trimap(args: argparse.Namespace) -> None:
-    names = args.names or [name.removeprefix('trimap_') for name in picture_names(args.csv)]
-    if len(names) != len(args.csv) or len(set(names)) != len(names):
-        raise ValueError(f'--names must be {len(args.csv)} different names, one for each file, got '
-                         f'{names}')
+def draw_trimap(args: argparse.Namespace) -> None:
+    names = args.names or [name.removeprefix('trimap_') for name in short_names(args.csv)]
     runs = {name: read_trimap_csv(path) for name, path in zip(names, args.csv, strict=True)}
     plot_trimap_runs(args.out, runs, args.levels)
     print(f'wrote {args.out}')
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
-    'levels': _draw_images, 'masks': _draw_images, 'errors': _draw_images, 'bases': _draw_bases,
-    'trimap': _draw_trimap,
-}
-
-
-def main() -> int:
+def main() -> None:
     args = parse_args()
-    # The toolbox's notes to its developers; a reader of the pictures can do nothing about them.
+    # Notes of mmseg to its developers; a reader of the pictures can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
-    try:
-        COMMANDS[args.command](args)
-    except (OSError, ValueError, pickle.UnpicklingError) as error:
-        print(f'visualize.py {args.command}: {error}', file=sys.stderr)
-        return 1
-    return 0
+    if args.command == 'trimap':
+        draw_trimap(args)
+        return
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    (draw_bases if args.command == 'bases' else draw_images)(args, cfg)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

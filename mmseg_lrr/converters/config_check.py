@@ -1,10 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Comparing a config with the converted weights that it is to run."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,125 +9,79 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, MODELS
-from torch import Tensor, nn
 
 # Configs carry mean colours with two decimals.
 _MEAN_TOLERANCE = 0.01
 
 
-def config_differences(
-    config: Config, state_dict: Mapping[str, Tensor], meta: Mapping[str, Any]
-) -> list[str]:
-    """Lists what a config's model would do differently from the network converted.
-
-    Args:
-        config (Config): A config with a ``model``.
-        state_dict (Mapping[str, Tensor]): The converted weights.
-        meta (Mapping[str, Any]): The checkpoint's meta, as
-            :class:`~.from_matconvnet.Conversion` has it.
-
-    Returns:
-        list[str]: One sentence a difference; empty if there is none.
-    """
-    model = bare_model(config)
-    needs = meta.get('lrr') or meta['vgg']
-    found = _colour_differences(config.model.get('data_preprocessor') or {}, needs['mean'])
-    if 'lrr' in meta:
-        found += _head_differences(model.decode_head, needs)
-        found += _class_differences(config, needs['classes'])
-    found += _weight_differences(model, state_dict)
-    return found
-
-
-def bare_model(config: Config) -> nn.Module:
-    """Builds a config's model without memory for its weights, on PyTorch's ``meta`` device.
+def network_of(config: Config) -> dict[str, Any]:
+    """Find what a config says of the network, as far as weights do not tell it.
 
     Args:
         config (Config): A config with a ``model``.
 
     Returns:
-        nn.Module: The model; its tensors have shapes and no values.
+        dict: ``mean``, ``std``, ``rgb`` of the input; ``num_classes``, ``num_bases``, ``levels``,
+        ``mask_windows`` (all different ones; empty without a mask), ``upsample_border`` of an LRR
+        head; ``classes`` of the test data set, None if it is unknown.
     """
-    with _scope(config), torch.device('meta'):
-        return MODELS.build(config.model)
-
-
-def _scope(config: Config) -> AbstractContextManager:
-    return DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmseg'))
-
-
-def _colour_differences(preprocessor: Mapping, mean: Sequence[float] | None) -> list[str]:
-    found = []
-    ours = preprocessor.get('mean')
-    if mean is not None and (
-        ours is None
-        or len(ours) != len(mean)
-        or not np.allclose(ours, mean, rtol=0, atol=_MEAN_TOLERANCE)
-    ):
-        found.append(
-            f"the config's mean colour is {ours}, the network's {mean}: write that into the config "
-            '(model.data_preprocessor.mean and, turned to BGR, the pad_value of its pipelines)'
-        )
-    if any(value != 1 for value in preprocessor.get('std') or ()):
-        found.append(
-            f"the config divides by std {preprocessor['std']}, the network's input is not divided"
-        )
-    if not preprocessor.get('bgr_to_rgb', False):
-        found.append('the config leaves images BGR (bgr_to_rgb), the network needs RGB')
-    return found
-
-
-def _head_differences(head: nn.Module, needs: Mapping[str, Any]) -> list[str]:
-    found = []
-    for name in ('num_classes', 'num_bases', 'levels'):
-        ours, theirs = getattr(head, name, None), needs[name]
-        if ours != theirs:
-            found.append(f"the config's {name} is {ours}, the network's {theirs}")
-    window = needs['mask_window']
-    windows = {mask.window for mask in getattr(head, 'masks', {}).values()}
-    if window is not None and windows != {window}:
-        ours = ', '.join(map(str, sorted(windows))) or 'missing'
-        found.append(f"the config's mask window is {ours}, the network's {window}")
-    borders = {upsample.border for upsample in getattr(head, 'upsamples', {}).values()}
-    if borders - {'zeros'}:
-        found.append(f"the config's upsample_border is {borders.pop()!r}, the network's 'zeros'")
-    return found
-
-
-def _class_differences(config: Config, classes: Sequence[str]) -> list[str]:
+    data = config.model.get('data_preprocessor') or {}
     dataset = config.get('test_dataloader', {}).get('dataset', {})
-    ours = dataset.get('metainfo', {}).get('classes')
-    if ours is None and 'type' in dataset:
-        with _scope(config):
-            ours = getattr(DATASETS.get(dataset['type']), 'METAINFO', {}).get('classes')
-    if ours is None or list(ours) == list(classes):
-        return []
-    different = [
-        f'{i}: {a!r} and {b!r}'
-        for i, (a, b) in enumerate(zip(ours, classes, strict=False))
-        if a != b
-    ]
-    counts = [f'{len(ours)} and {len(classes)} classes'] if len(ours) != len(classes) else []
-    return [
-        "the config's class names differ from the network's: " + ', '.join(counts + different)
-    ]
+    classes = dataset.get('metainfo', {}).get('classes')
+    # The model takes no memory: its tensors have shapes and no values.
+    scope = DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmseg'))
+    with scope, torch.device('meta'):
+        head = MODELS.build(config.model).decode_head
+        masks = [m for m in head.modules() if isinstance(m, MODELS.get('BoundaryMask'))]
+        if classes is None and 'type' in dataset:
+            classes = getattr(DATASETS.get(dataset['type']), 'METAINFO', {}).get('classes')
+    return dict(
+        mean=data.get('mean'),
+        std=data.get('std') or (1.0, 1.0, 1.0),
+        rgb=data.get('bgr_to_rgb', False),
+        num_classes=head.num_classes,
+        num_bases=head.channels // head.num_classes,
+        levels=list(getattr(head, 'levels', ())),
+        mask_windows=sorted({mask.window for mask in masks}),
+        upsample_border=config.model.decode_head.get('upsample_border', 'zeros'),
+        classes=classes,
+    )
 
 
-def _weight_differences(model: nn.Module, state_dict: Mapping[str, Tensor]) -> list[str]:
-    ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    theirs = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
-    # Weights of the backbone alone leave the head as it is.
-    parts = {name.split('.')[0] for name in theirs}
-    found = [
-        f"the config's model has no {name}" for name in theirs if name not in ours
-    ] + [
-        f"{name} of the config's model is not in the network"
-        for name in ours
-        if name not in theirs and name.split('.')[0] in parts
-    ]
-    found += [
-        f"{name} of the config's model is {ours[name]}, the network's {theirs[name]}"
-        for name in ours
-        if name in theirs and ours[name] != theirs[name]
-    ]
+def config_differences(config: Config, meta: Mapping[str, Any]) -> list[str]:
+    """List what a config would silently do differently from the network converted.
+
+    Args:
+        config (Config): A config with a ``model``.
+        meta (Mapping[str, Any]): The checkpoint's meta, as :class:`~.matconvnet.Conversion` has
+            it.
+
+    Returns:
+        list[str]: One sentence per difference; empty if there is none.
+    """
+    ours, theirs = network_of(config), meta.get('lrr') or meta['vgg']
+    found = []
+
+    def differs(name: str, our_value: Any, their_value: Any) -> None:
+        found.append(f"the config's {name} is {our_value}, the network's {their_value}")
+
+    mean = theirs['mean']
+    if mean and (not ours['mean'] or not np.allclose(ours['mean'], mean, 0, _MEAN_TOLERANCE)):
+        differs('mean colour (model.data_preprocessor.mean)', ours['mean'], mean)
+    if any(value != 1 for value in ours['std']):
+        found.append(f"the config divides by std {ours['std']}, the network by nothing")
+    if not ours['rgb']:
+        found.append('the config leaves images BGR (bgr_to_rgb), the network needs RGB')
+    if 'lrr' not in meta:
+        return found
+    for name in ('num_classes', 'num_bases', 'levels'):
+        if ours[name] != theirs[name]:
+            differs(name, ours[name], theirs[name])
+    if theirs['mask_window'] and ours['mask_windows'] != [theirs['mask_window']]:
+        windows = ', '.join(map(str, ours['mask_windows'])) or 'missing'
+        differs('mask window', windows, theirs['mask_window'])
+    if ours['upsample_border'] != 'zeros':
+        differs('upsample_border', ours['upsample_border'], 'zeros')
+    if ours['classes'] and list(ours['classes']) != theirs['classes']:
+        differs('classes', list(ours['classes']), theirs['classes'])
     return found

@@ -1,21 +1,19 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Basis functions of a training set's classes."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
 import logging
-from pathlib import Path
-from typing import Any
+import os
+from collections.abc import Sequence
 
 import numpy as np
+from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
-from rich.progress import MofNCompleteColumn, Progress, TaskID, track
+from rich.progress import MofNCompleteColumn, Progress, track
 
-from mmseg_lrr.datasets.label_maps import LabelMaps
-from mmseg_lrr.ops.array_file import load_npy
+from mmseg_lrr.files import replacing
 from mmseg_lrr.ops.bases import (
     MIN_CLASS_FRACTION,
     PATCH_SIZE,
@@ -25,17 +23,12 @@ from mmseg_lrr.ops.bases import (
     dct_basis_functions,
     sample_patches,
 )
-from mmseg_lrr.replacing import replacing
+
+from .label_maps import LabelMaps
 
 
-def compute_class_bases(
-    label_maps: LabelMaps,
-    class_names: list[str],
-    num_bases: int,
-    *,
-    num_patches: int = REFERENCE_NUM_PATCHES,
-    seed: int = 0,
-) -> np.ndarray:
+def compute_class_bases(label_maps: LabelMaps, class_names: Sequence[str], num_bases: int, *,
+                        num_patches: int = REFERENCE_NUM_PATCHES, seed: int = 0) -> np.ndarray:
     """Compute the basis functions of classes 0, 1, ... from a training set's label maps.
 
     Shows a progress bar. A class whose patches do not give ``num_bases`` functions (it has no
@@ -45,17 +38,16 @@ def compute_class_bases(
     Args:
         label_maps: The label maps.
         class_names: A name for each class, for the warnings.
-        num_bases: K, the number of basis functions of a class.
-        num_patches: Patches wanted for a class.
+        num_bases: Number of basis functions per class, K.
+        num_patches: Number of patches wanted per class.
         seed: Seed of the random places.
 
     Returns:
         ``(num_classes, K, 32, 32)`` float32.
     """
-    num_classes = len(class_names)
-    bases = dct_basis_functions(num_classes, num_bases)
+    bases = dct_basis_functions(len(class_names), num_bases)
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress:
-        tasks: dict[str, TaskID] = {}
+        tasks = {}
 
         def report(unit: str, done: int, total: int) -> None:
             if unit not in tasks:
@@ -63,15 +55,13 @@ def compute_class_bases(
             progress.update(tasks[unit], completed=done)
 
         sample = sample_patches(
-            label_maps, range(num_classes), num_patches=num_patches, seed=seed, report=report
-        )
+            label_maps, range(len(class_names)), num_patches=num_patches, seed=seed, report=report)
     warnings = []
     if sample.num_too_small:
         warnings.append(
             f'{sample.num_too_small} of {len(label_maps)} label maps have a side shorter than '
-            f'{PATCH_SIZE} pixels and were not used for the class bases'
-        )
-    for label in track(range(num_classes), 'Class bases: SVD'):
+            f'{PATCH_SIZE} pixels and were not used for the class bases')
+    for label in track(range(len(class_names)), 'Class bases: SVD'):
         patches = sample.patches[label]
         if not patches.has_pixels:
             reason = 'no pixels in the training label maps'
@@ -84,28 +74,24 @@ def compute_class_bases(
                 continue
             reason = f'{len(patches)} patches too alike to give {num_bases} basis functions'
         warnings.append(
-            f'class {label} ("{class_names[label]}") has {reason}; it keeps the DCT functions'
-        )
+            f'class {label} ("{class_names[label]}") has {reason}; it keeps the DCT functions')
     for warning in warnings:
         print_log(warning, logger='current', level=logging.WARNING)
     counts = [len(patches) for patches in sample.patches]
     print_log(
         f'class bases from {len(label_maps)} label maps in {sample.num_passes} passes: '
-        f'{min(counts)} to {max(counts)} patches a class',
-        logger='current',
-    )
+        f'{min(counts)} to {max(counts)} patches per class', logger='current')
     return bases
 
 
-def dataset_class_names(dataset: Any, num_classes: int) -> list[str]:
+def dataset_class_names(dataset: BaseDataset, num_classes: int) -> list[str]:
     """Return a name for each class: the data set's where it has one, else the number."""
-    names = [str(name) for name in (dataset.metainfo.get('classes') or ())][:num_classes]
+    names = list(dataset.metainfo.get('classes') or ())[:num_classes]
     return names + [str(label) for label in range(len(names), num_classes)]
 
 
-def class_bases_fingerprint(
-    label_maps: LabelMaps, class_names: list[str], num_bases: int, *, num_patches: int, seed: int
-) -> str:
+def class_bases_fingerprint(label_maps: LabelMaps, class_names: Sequence[str], num_bases: int, *,
+                            num_patches: int, seed: int) -> str:
     """Return a digest of all that decides what :func:`compute_class_bases` gives.
 
     The label files count by their paths, not by their contents.
@@ -122,16 +108,8 @@ def class_bases_fingerprint(
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
-def save_class_bases(path: str | Path, bases: np.ndarray) -> str:
-    """Write bases as ``.npy`` under a temporary name, then put them in place.
-
-    Args:
-        path: File to write; its folder is made if need be.
-        bases: ``(num_classes, K, 32, 32)`` float32.
-
-    Returns:
-        SHA-256 of the file.
-    """
+def save_class_bases(path: str | os.PathLike, bases: np.ndarray) -> str:
+    """Write bases, ``(num_classes, K, 32, 32)`` float32, as ``.npy``; return the file's SHA-256."""
     buffer = io.BytesIO()
     np.save(buffer, bases)
     with replacing(path) as temporary:
@@ -139,36 +117,25 @@ def save_class_bases(path: str | Path, bases: np.ndarray) -> str:
     return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
-def load_class_bases(path: str | Path, num_classes: int, num_bases: int) -> np.ndarray:
-    """Read bases and check that they fit.
+def load_class_bases(path: str | os.PathLike, num_classes: int, num_bases: int) -> np.ndarray:
+    """Read bases as :func:`save_class_bases` writes them.
 
     Args:
-        path: A ``.npy`` file as :func:`save_class_bases` writes it.
+        path: A ``.npy`` file.
         num_classes: Number of classes that the file must have.
-        num_bases: K. A file with more basis functions a class serves too: they are ordered, and
+        num_bases: K. A file with more basis functions per class serves too: they are ordered, and
             the first K are taken.
 
     Returns:
         ``(num_classes, K, 32, 32)`` float32.
 
     Raises:
-        ValueError: If the file holds something else.
+        ValueError: If the file holds an array of another shape.
     """
-    bases = load_npy('bases_file', path)
-    expected = f'({num_classes}, {num_bases} or more, {PATCH_SIZE}, {PATCH_SIZE})'
-    if (
-        bases.ndim != 4
-        or bases.shape[0] != num_classes
-        or bases.shape[1] < num_bases
-        or bases.shape[2:] != (PATCH_SIZE, PATCH_SIZE)
-    ):
-        raise ValueError(f'class bases in {path} have shape {bases.shape}, expected {expected}')
-    if np.issubdtype(bases.dtype, np.floating):
-        # A double can be too large for single precision.
-        with np.errstate(over='ignore'):
-            single = bases.astype(np.float32)
-        if np.isfinite(single).all():
-            return single[:, :num_bases]
-    raise ValueError(
-        f'class bases in {path} must be finite floating-point numbers of single precision'
-    )
+    bases = np.load(path, allow_pickle=False)
+    shape = (num_classes, max([num_bases, *bases.shape[1:2]]), PATCH_SIZE, PATCH_SIZE)
+    if bases.shape != shape:
+        raise ValueError(
+            f'class bases in {path} have shape {bases.shape}, expected '
+            f'({num_classes}, {num_bases} or more, {PATCH_SIZE}, {PATCH_SIZE})')
+    return bases[:, :num_bases].astype(np.float32)

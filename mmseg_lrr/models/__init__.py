@@ -4,7 +4,7 @@
 from .backbones import VGG16FC
 from .data_preprocessor import LRRDataPreProcessor
 from .decode_heads import FCNSkipHead, LRRHead
-from .layers import BasisReconstruction, BoundaryMask, DilationErosionBranch, PyramidUpsample
+from .layers import BasisReconstruction, BoundaryMask, DilationErosionBranch, LRRLevel
 from .losses import DilationErosionLoss, LevelCrossEntropyLoss
 from .post_processing import DenseCRF
 from .segmentors import LRREncoderDecoder, LRRTTAModel
@@ -12,5 +12,5 @@ from .segmentors import LRREncoderDecoder, LRRTTAModel
 __all__ = [
     'BasisReconstruction', 'BoundaryMask', 'DenseCRF', 'DilationErosionBranch',
     'DilationErosionLoss', 'FCNSkipHead', 'LRRDataPreProcessor', 'LRREncoderDecoder', 'LRRHead',
-    'LRRTTAModel', 'LevelCrossEntropyLoss', 'PyramidUpsample', 'VGG16FC'
+    'LRRTTAModel', 'LevelCrossEntropyLoss', 'LRRLevel', 'VGG16FC'
 ]

@@ -1,5 +1,5 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Class basis functions: patches of label maps, their SVD, a start without data, the resize.
+"""Class basis functions: patches of label maps, their SVD, cosines for a start without data.
 
 Basis functions are 32x32 maps in units of class score, kept as ``(num_classes, K, 32, 32)``
 arrays in float32 and resized to the ``2u x 2u`` kernel of a reconstruction with factor ``u``.
@@ -15,8 +15,6 @@ import torch
 from scipy.linalg import eigh
 from torch import Tensor
 
-from . import checks
-
 PATCH_SIZE = 32
 """Side of a patch and of a basis function in pixels of the label map."""
 
@@ -24,31 +22,50 @@ REFERENCE_NUM_PATCHES = 10_000
 """Number of patches whose scale every set of basis functions is brought to."""
 
 TRIES_PER_MAP = 100
-"""Random places tried for a class each time a label map is visited."""
+"""Random places tried per class each time a label map is visited."""
 
 MIN_CLASS_FRACTION = 0.02
-"""Share of a patch's pixels that must be of the class for the patch to be kept."""
+"""Fraction of a patch's pixels that must be of the class for the patch to be kept."""
 
 
-@dataclass(frozen=True)
 class ClassPatches:
-    """Binary patches of one class.
+    """Binary patches of one class, cut with a random generator of its own.
 
     Attributes:
-        packed: ``(N, 128)`` uint8, a patch's 1024 pixels a row, eight to a byte: ten thousand
-            patches take 1.3 MB.
         has_pixels: Whether any label map visited, of whatever size, holds a pixel of the class.
+        maps: Indices of the label maps, large enough for a patch, that hold the class.
     """
 
-    packed: np.ndarray
-    has_pixels: bool
+    def __init__(self, label: int, seed: int) -> None:
+        self.label = label
+        self.has_pixels = False
+        self.maps: set[int] = set()
+        self._count = 0
+        self._generator = np.random.default_rng([seed, label])
+        self._chunks = [np.zeros((0, PATCH_SIZE**2 // 8), np.uint8)]
 
     def __len__(self) -> int:
-        return len(self.packed)
+        return self._count
+
+    @property
+    def packed(self) -> np.ndarray:
+        """``(N, 128)`` uint8, eight pixels to a byte: ten thousand patches take 1.3 MB."""
+        return np.concatenate(self._chunks)
 
     def unpack(self) -> np.ndarray:
         """Return the patches as ``(N, 32, 32)`` uint8, 1 where the pixel is of the class."""
         return np.unpackbits(self.packed, axis=1).reshape(-1, PATCH_SIZE, PATCH_SIZE)
+
+    def cut(self, label_map: np.ndarray) -> None:
+        """Cut 100 patches of a label map and keep those with enough of the class."""
+        height, width = label_map.shape
+        rows = self._generator.integers(0, height - PATCH_SIZE + 1, TRIES_PER_MAP)
+        columns = self._generator.integers(0, width - PATCH_SIZE + 1, TRIES_PER_MAP)
+        windows = np.lib.stride_tricks.sliding_window_view(label_map, (PATCH_SIZE, PATCH_SIZE))
+        patches = (windows[rows, columns] == self.label).reshape(TRIES_PER_MAP, -1)
+        patches = patches[patches.mean(axis=1) >= MIN_CLASS_FRACTION]
+        self._chunks.append(np.packbits(patches, axis=1))
+        self._count += len(patches)
 
 
 @dataclass(frozen=True)
@@ -56,51 +73,14 @@ class PatchSample:
     """What :func:`sample_patches` found.
 
     Attributes:
-        patches: One :class:`ClassPatches` for each class asked for, in the order asked for.
-        num_passes: How often the list of label maps was begun.
-        num_too_small: Label maps passed over because a side is shorter than 32 pixels.
+        patches: One :class:`ClassPatches` per class, in the order asked for.
+        num_passes: Number of passes over the label maps.
+        num_too_small: Number of label maps left out because a side is shorter than 32 pixels.
     """
 
     patches: list[ClassPatches]
     num_passes: int
     num_too_small: int
-
-
-class _Collector:
-    """Collects the patches of one class with a random generator of its own."""
-
-    def __init__(self, label: int, seed: int) -> None:
-        self.label = label
-        self.count = 0
-        self.has_pixels = False
-        self.homes: list[int] = []
-        self._generator = np.random.default_rng([seed, label])
-        self._chunks: list[np.ndarray] = []
-
-    def try_places(self, label_map: np.ndarray) -> None:
-        """Cut 100 patches and keep those with enough of the class."""
-        size = PATCH_SIZE
-        height, width = label_map.shape
-        rows = self._generator.integers(0, height - size + 1, TRIES_PER_MAP)
-        columns = self._generator.integers(0, width - size + 1, TRIES_PER_MAP)
-        windows = np.lib.stride_tricks.sliding_window_view(label_map, (size, size))
-        patches = (windows[rows, columns] == self.label).reshape(TRIES_PER_MAP, -1)
-        patches = patches[patches.mean(axis=1) >= MIN_CLASS_FRACTION]
-        self._chunks.append(np.packbits(patches, axis=1))
-        self.count += len(patches)
-
-    def patches(self) -> ClassPatches:
-        """Return what was collected."""
-        empty = np.zeros((0, PATCH_SIZE * PATCH_SIZE // 8), dtype=np.uint8)
-        return ClassPatches(np.concatenate([empty, *self._chunks]), self.has_pixels)
-
-
-def _num_missing(collectors: Sequence[_Collector], num_patches: int) -> int:
-    return sum(max(0, num_patches - one.count) for one in collectors)
-
-
-def _no_report(unit: str, done: int, total: int) -> None:
-    pass
 
 
 def sample_patches(
@@ -109,117 +89,90 @@ def sample_patches(
     *,
     num_patches: int = REFERENCE_NUM_PATCHES,
     seed: int = 0,
-    report: Callable[[str, int, int], None] = _no_report,
+    report: Callable[[str, int, int], None] = lambda unit, done, total: None,
 ) -> PatchSample:
     """Cut binary 32x32 patches of each class at random places of label maps.
 
     The maps are visited in turn; each visit tries 100 places for every class that is in the map
     and still short of ``num_patches``, and keeps the patches of which at least 2% is of the
     class. The visit that reaches ``num_patches`` is used whole, so a class may end up to 99 over.
-    When the maps are used up, further passes visit those that hold a class still short. A class
-    for which a whole pass finds nothing keeps what it has. Each map is read once a pass.
+    When the maps are used up, further passes (ours) visit those that hold a class still short. A
+    class for which a whole pass finds nothing keeps what it has. Each map is read once per pass.
+    The patches of a class depend on the maps and the seed alone, not on the other classes.
 
-    A class has a random generator of its own, so its patches depend on the maps and the seed
-    alone, not on the other classes asked for.
-
-    Source: spec section 2; the further passes are ours.
+    Source: docs/method.md, "Basis functions".
 
     Args:
         label_maps: Integer maps ``(H, W)`` at their original resolution, read by index, so that
             a lazy sequence need not hold them.
-        classes: Label values to cut patches of.
-        num_patches: Patches wanted for a class.
-        seed: Seed of the random places, not negative.
-        report: Called after each label map with a unit, how many are done and how many there
-            are: ``'label maps'`` in the first pass, ``'missing patches'`` after it.
-
-    Returns:
-        The patches of each class and what was passed over.
-
-    Raises:
-        ValueError: If ``num_patches`` is not positive, ``seed`` is negative or a class is
-            outside 0..255.
+        classes: Label values, 0 to 255, to cut patches of.
+        num_patches: Number of patches wanted per class.
+        seed: Seed of the random places.
+        report: Called after each label map with a unit, the number done and the total:
+            ``'label maps'`` in the first pass, ``'missing patches'`` after it.
     """
-    checks.integer('num_patches', num_patches, 1)
-    checks.integer('seed', seed, 0)
-    if any(not 0 <= c <= 255 for c in classes):
-        raise ValueError(f'classes must be label values in 0..255, got {list(classes)}')
-
-    collectors = {c: _Collector(c, seed) for c in classes}
-    too_small = 0
+    patches = [ClassPatches(label, seed) for label in classes]
+    num_too_small = 0
     for index in range(len(label_maps)):
-        wanted = [one for one in collectors.values() if one.count < num_patches]
-        if not wanted:
+        short = [one for one in patches if len(one) < num_patches]
+        if not short:
             break
         label_map = np.asarray(label_maps[index])
         present = np.bincount(label_map.ravel(), minlength=256)
         small = min(label_map.shape) < PATCH_SIZE
-        too_small += small
-        for one in wanted:
+        num_too_small += small
+        for one in short:
             if present[one.label]:
                 one.has_pixels = True
                 if not small:
-                    one.homes.append(index)
-                    one.try_places(label_map)
+                    one.maps.add(index)
+                    one.cut(label_map)
         report('label maps', index + 1, len(label_maps))
     report('label maps', len(label_maps), len(label_maps))
 
+    def missing() -> int:
+        return sum(max(0, num_patches - len(one)) for one in short)
+
     num_passes = 1
-    wanted = [one for one in collectors.values() if 0 < one.count < num_patches]
-    total = _num_missing(wanted, num_patches)
-    while wanted:
+    short = [one for one in patches if 0 < len(one) < num_patches]
+    total = missing()
+    while short:
         num_passes += 1
-        before = {one.label: one.count for one in wanted}
-        visits: dict[int, list[_Collector]] = {}
-        for one in wanted:
-            for index in one.homes:
-                visits.setdefault(index, []).append(one)
-        for index in sorted(visits):
-            visitors = [one for one in visits[index] if one.count < num_patches]
+        before = [len(one) for one in short]
+        for index in sorted(set.union(*(one.maps for one in short))):
+            visitors = [one for one in short if index in one.maps and len(one) < num_patches]
             if visitors:
                 label_map = np.asarray(label_maps[index])
                 for one in visitors:
-                    one.try_places(label_map)
-                report('missing patches', total - _num_missing(wanted, num_patches), total)
-        wanted = [one for one in wanted if before[one.label] < one.count < num_patches]
+                    one.cut(label_map)
+                report('missing patches', total - missing(), total)
+        short = [one for one, count in zip(short, before, strict=True)
+                 if count < len(one) < num_patches]
         # A class given up counts as done.
-        report('missing patches', total - _num_missing(wanted, num_patches), total)
-
-    return PatchSample(
-        patches=[collectors[c].patches() for c in classes],
-        num_passes=num_passes,
-        num_too_small=too_small,
-    )
+        report('missing patches', total - missing(), total)
+    return PatchSample(patches, num_passes, num_too_small)
 
 
 def basis_functions(patches: np.ndarray, num_bases: int) -> np.ndarray:
-    """Find a class's basis functions from its patches.
+    """Compute a class's basis functions from its patches.
 
-    The mean patch is subtracted, ``D = U S V'`` is taken of the rest, one patch a row, and the
+    The mean patch is subtracted, ``D = U S V'`` is taken of the rest, one patch per row, and the
     first rows of ``sqrt(S) V'`` are returned. Their scale grows as ``N^(1/4)`` with the number of
-    patches, so they are multiplied by ``(10000 / N)^(1/4)``. The sign of a basis function is
-    arbitrary; here its largest value is positive, and of several as large, up to a millionth (where
-    patches come with their mirror images), the first in row-major order. Computed in float64.
+    patches, so they are multiplied by ``(10000 / N)^(1/4)`` (ours). The sign is arbitrary; here the
+    largest value is positive, and of several as large (where patches come with their mirror
+    images) the first in row-major order. Computed in float64.
 
-    Source: spec section 2.
+    Source: docs/method.md, "Basis functions".
 
     Args:
         patches: ``(N, H, W)``, N at least 1, usually binary.
-        num_bases: K, the number of basis functions, at most ``H * W``.
+        num_bases: Number of basis functions, K, at most ``H * W``.
 
     Returns:
         ``(K, H, W)`` float32, by falling norm. Where the patches differ in fewer than K
         directions, the rest are zero.
-
-    Raises:
-        ValueError: If ``patches`` is empty or not three-dimensional, or ``num_bases`` is out of
-            range.
     """
-    if patches.ndim != 3 or len(patches) == 0:
-        raise ValueError(f'patches must be (N, H, W) with N >= 1, got shape {patches.shape}')
     number, height, width = patches.shape
-    if not 1 <= num_bases <= height * width:
-        raise ValueError(f'num_bases must be in 1..{height * width}, got {num_bases}')
     rows = patches.reshape(number, -1).astype(np.float64)
     rows -= rows.mean(axis=0)
     # The right singular vectors are the eigenvectors of the 1024x1024 Gram matrix, which is far
@@ -238,12 +191,12 @@ def basis_functions(patches: np.ndarray, num_bases: int) -> np.ndarray:
     return bases.reshape(num_bases, height, width).astype(np.float32)
 
 
-def dct_basis_functions(num_classes: int, num_bases: int, size: int = PATCH_SIZE) -> np.ndarray:
-    """Make the lowest two-dimensional DCT functions, the bases of a head without data.
+def dct_basis_functions(num_classes: int, num_bases: int) -> np.ndarray:
+    """Return the lowest two-dimensional DCT functions, the bases of a head without data.
 
     The function of frequencies ``(i, j)`` (half periods down and across) is
-    ``cos(pi i (y + 1/2) / size) cos(pi j (x + 1/2) / size)``, ordered by ``i^2 + j^2``, then
-    ``i``, and scaled to the norm ``size / sqrt(1 + i^2 + j^2)``. The constant function is then 1
+    ``cos(pi i (y + 1/2) / 32) cos(pi j (x + 1/2) / 32)``, ordered by ``i^2 + j^2``, then
+    ``i``, and scaled to the norm ``32 / sqrt(1 + i^2 + j^2)``. The constant function is then 1
     everywhere, of norm 8 at 8x8, and the norms fall as those of the authors' VOC bases do
     (at 8x8 these average 8.3, 5.7, 5.1, 3.9, 3.6, 3.4, 3.0, 2.9, 2.7, 2.6).
 
@@ -251,25 +204,18 @@ def dct_basis_functions(num_classes: int, num_bases: int, size: int = PATCH_SIZE
 
     Args:
         num_classes: Number of classes; all get the same functions.
-        num_bases: K, at most ``size * size``.
-        size: Side in pixels.
+        num_bases: Number of basis functions per class, K, at most 1024.
 
     Returns:
-        ``(num_classes, K, size, size)`` float32.
-
-    Raises:
-        ValueError: If ``num_classes`` or ``num_bases`` is out of range.
+        ``(num_classes, K, 32, 32)`` float32.
     """
-    checks.integer('num_classes', num_classes, 1)
-    if not 1 <= num_bases <= size * size:
-        raise ValueError(f'num_bases must be in 1..{size * size}, got {num_bases}')
-    frequencies = [(i, j) for i in range(size) for j in range(size)]
+    frequencies = [(i, j) for i in range(PATCH_SIZE) for j in range(PATCH_SIZE)]
     frequencies.sort(key=lambda f: (f[0] ** 2 + f[1] ** 2, f[0]))
-    centres = (np.arange(size) + 0.5) / size
-    bases = np.empty((num_bases, size, size))
+    centres = (np.arange(PATCH_SIZE) + 0.5) / PATCH_SIZE
+    bases = np.empty((num_bases, PATCH_SIZE, PATCH_SIZE))
     for basis, (i, j) in zip(bases, frequencies[:num_bases], strict=True):
         basis[:] = np.outer(np.cos(np.pi * i * centres), np.cos(np.pi * j * centres))
-        basis *= size / np.sqrt(1 + i**2 + j**2) / np.linalg.norm(basis)
+        basis *= PATCH_SIZE / np.sqrt(1 + i**2 + j**2) / np.linalg.norm(basis)
     return np.repeat(bases[None].astype(np.float32), num_classes, axis=0)
 
 
@@ -277,11 +223,9 @@ def resize_bases(bases: Tensor | np.ndarray, size: int) -> Tensor:
     """Resize basis functions with MATLAB's antialiased bicubic ``imresize``.
 
     The cubic has a = -0.5; for a smaller output it is stretched by the factor. The input is
-    mirrored at its border (edge cells repeated), where PyTorch's and PIL's antialiased bicubic
-    leave outside cells out and renormalise. Constants stay as they are, and so does everything
-    when ``size`` is the input's.
+    mirrored at its border (edge cells repeated), where PyTorch's antialiased bicubic renormalises.
 
-    Source: spec section 2.
+    Source: docs/method.md, "Basis functions".
 
     Args:
         bases: ``(..., H, W)`` floating point.
@@ -289,17 +233,8 @@ def resize_bases(bases: Tensor | np.ndarray, size: int) -> Tensor:
 
     Returns:
         ``(..., size, size)`` on the input's device and of its dtype; computed in float64.
-
-    Raises:
-        ValueError: If ``size`` is not positive or ``bases`` has fewer than two dimensions.
-        TypeError: If ``bases`` is not floating point.
     """
     bases = torch.as_tensor(bases)
-    checks.integer('size', size, 1)
-    if bases.ndim < 2:
-        raise ValueError(f'bases must be (..., H, W), got shape {tuple(bases.shape)}')
-    if not bases.is_floating_point():
-        raise TypeError(f'bases must be floating point, got {bases.dtype}')
     down, across = (
         torch.from_numpy(_resize_weights(length, size)).to(bases.device)
         for length in bases.shape[-2:]

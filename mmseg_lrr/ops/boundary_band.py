@@ -1,9 +1,8 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Bands ("trimaps") of given widths around the boundaries of a label map.
 
-The poster's figure "Mean IOU within a thin strip around gt boundaries" (spec section 5) needs, for
-every pixel, the narrowest of several bands that holds it. One distance map answers that for all
-widths. Distances are Euclidean, between pixel centres, in pixels of the label map.
+For every pixel, the narrowest of several bands that holds it; one distance map answers that for
+all widths. Distances are Euclidean, between pixel centres, in pixels of the label map.
 """
 
 from collections.abc import Sequence
@@ -82,23 +81,19 @@ def band_index(
         holds the pixel, ``len(widths)`` where none does. With ``boundaries='labels'`` ignored
         pixels get the index of their place like any other.
     """
-    if boundaries not in BOUNDARIES:
-        raise ValueError(f'boundaries must be one of {BOUNDARIES}, got {boundaries!r}')
     # One more value than bands: the caller's groups may need it.
     index = np.zeros(labels.shape, dtype=np.min_scalar_type(len(widths) + 1))
     if not widths:
         return index
+    # Distances are roots of whole numbers, so d < w is d * d <= w * w - 1. A limit half-way
+    # between two such squares leaves nothing to the rounding of cv2's square root.
     if boundaries == 'labels':
-        distance = distance_to(label_boundaries(labels))
-        # Distances are roots of whole numbers, so d < w is d * d <= w * w - 1. A limit half-way
-        # between two such squares leaves nothing to the rounding of cv2's square root.
-        limits = [np.sqrt(width * width - 0.5) for width in widths]
+        distance, half = distance_to(label_boundaries(labels)), -0.5
     else:
         void = labels == ignore_index
-        distance = distance_to(void)
+        distance, half = distance_to(void), 0.5
         distance[void] = np.inf
-        limits = [np.sqrt(width * width + 0.5) for width in widths]
-    for limit in limits:
+    for width in widths:
         # float32 like the distances: a float64 limit would have NumPy compare in float64.
-        index += distance >= np.float32(limit)
+        index += distance >= np.float32(np.sqrt(width * width + half))
     return index

@@ -1,5 +1,5 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Pixel counts behind the intersection over union, and the figures made of them.
+"""Pixel counts behind the intersection over union, and the scores made of them.
 
 Counts are int64: a float32 histogram stops counting at 2^24 pixels.
 """
@@ -18,18 +18,18 @@ def class_areas(
 
     Args:
         prediction: Class of each pixel, integers in ``[0, num_classes)``, any shape.
-        label: True class of each pixel, the same shape and range; where a pixel is not to be
-            counted, any class will do.
-        group: Group of each pixel, integers in ``[0, num_groups]``, the same shape. Pixels of
-            group ``num_groups`` are not counted.
-        num_classes: Number of classes C.
-        num_groups: Number of groups G.
+        label: True class of each pixel, same shape and range; any class where a pixel is not to
+            be counted.
+        group: Group of each pixel, integers in ``[0, num_groups]``, same shape. Pixels of group
+            ``num_groups`` are not counted.
+        num_classes: Number of classes, C.
+        num_groups: Number of groups, G.
 
     Returns:
         int64 array of shape ``(G, 3, C)``: pixels that are of the class in both, in the
         prediction, and in the label.
     """
-    # One confusion matrix a group, by one histogram.
+    # One confusion matrix per group, by one histogram.
     key = group.astype(np.int64)
     key *= num_classes
     key += label
@@ -45,29 +45,28 @@ def intersection_over_union(areas: np.ndarray) -> np.ndarray:
     """Divide intersections by unions.
 
     Args:
-        areas: Counts as :func:`class_areas` gives them, shape ``(..., 3, C)``.
+        areas: Counts as :func:`class_areas` returns them, shape ``(..., 3, C)``.
 
     Returns:
         float64 array of shape ``(..., C)``, in [0, 1]; NaN where a class is in neither prediction
         nor label.
     """
     agreed, predicted, labelled = np.moveaxis(np.asarray(areas, dtype=np.float64), -2, 0)
-    union = predicted + labelled - agreed
-    return np.divide(agreed, union, out=np.full(union.shape, np.nan), where=union > 0)
+    with np.errstate(invalid='ignore'):
+        return agreed / (predicted + labelled - agreed)
 
 
 def mean_over_classes(values: np.ndarray, absent: float | None = None) -> np.ndarray:
     """Average over the classes.
 
     Args:
-        values: Figures of the classes, shape ``(..., C)``, NaN where undefined.
-        absent: What an undefined figure counts as; None skips it, so the mean is over the other
-            classes. The released code counts 0, the toolbox skips.
+        values: Scores of the classes, shape ``(..., C)``, NaN where undefined.
+        absent: What an undefined score counts as; None leaves it out of the mean. The released
+            code counts 0, mmseg leaves it out.
 
     Returns:
-        float64 array of shape ``(...)``; NaN where every class was skipped.
+        float64 array of shape ``(...)``; NaN where every class is left out.
     """
-    defined = ~np.isnan(values)
-    total = np.where(defined, values, 0.0 if absent is None else absent).sum(axis=-1)
-    number = np.full(total.shape, values.shape[-1]) if absent is not None else defined.sum(axis=-1)
-    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    if absent is not None:
+        values = np.nan_to_num(values, nan=absent)
+    return np.ma.filled(np.ma.masked_invalid(values).mean(axis=-1), np.nan)

@@ -8,17 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import checks
+
 FOOTPRINTS = ('disk', 'octagon')
-#: Largest radius in pixels: distances are counted in 16 bits, up to twice as far.
-MAX_RADIUS = 8192
-_CPU_CHUNK_ELEMENTS = 1 << 20
+# Pixels taken at a time: what is made of them then stays in a CPU's cache, or takes a few hundred
+# megabytes of a GPU.
+_CPU_CHUNK, _GPU_CHUNK = 1 << 20, 1 << 26
 
 
 def row_half_widths(radius: int, footprint: str = 'disk') -> list[int]:
-    """Half-widths of a footprint's rows, from its middle row outwards.
+    """Compute the half-widths of a footprint's rows, from its middle row outwards.
 
     Args:
-        radius: in pixels.
+        radius: in pixels, at most 8192.
         footprint: ``'disk'`` is dx^2 + dy^2 <= radius^2 (3209 pixels at radius 32). ``'octagon'``
             is what MATLAB's ``strel('disk', radius)``, and so the released code, makes: the sum of
             lines in four directions (3285 pixels at radius 32); defined for radius >= 4.
@@ -26,20 +28,12 @@ def row_half_widths(radius: int, footprint: str = 'disk') -> list[int]:
     Returns:
         ``widths``: the row dy away from the middle spans dx = -widths[|dy|] .. widths[|dy|]; rows
         beyond the list are empty.
-
-    Raises:
-        ValueError: on an unknown footprint or a radius that it is not defined for.
     """
-    if radius > MAX_RADIUS:
-        raise ValueError(f'radius must be <= {MAX_RADIUS} pixels, got {radius}')
+    checks.one_of('footprint', footprint, FOOTPRINTS)
+    # Distances are counted in 16 bits, up to twice as far.
+    checks.integer(f'radius of the {footprint}', radius, 4 if footprint == 'octagon' else 0, 8192)
     if footprint == 'disk':
-        if radius < 0:
-            raise ValueError(f'radius must be >= 0, got {radius}')
         return [math.isqrt(radius * radius - dy * dy) for dy in range(radius + 1)]
-    if footprint != 'octagon':
-        raise ValueError(f'footprint must be one of {FOOTPRINTS}, got {footprint!r}')
-    if radius < 4:
-        raise ValueError(f'radius of an octagon must be >= 4, got {radius}')
     # strel's decomposition into four lines, lengthened along the axes where it falls short.
     reach = 2 * radius / (1 / math.tan(math.pi / 8) + 1 / math.sin(math.pi / 8))
     straight, diagonal = math.floor(reach), math.floor(reach / math.sqrt(2))
@@ -125,15 +119,27 @@ def _signs(truth: Tensor) -> Tensor:
     return truth.float().mul_(2).sub_(1)
 
 
-def _present(labels: Tensor, num_classes: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Indices (image, class) of the classes that each image has, some pairs at a time."""
-    index = torch.arange(len(labels), device=labels.device)[:, None, None] * num_classes + labels
-    counts = torch.bincount(index.flatten(), minlength=len(labels) * num_classes)
-    image, label = counts.view(len(labels), num_classes).nonzero(as_tuple=True)
-    size = len(image)
-    if labels.device.type == 'cpu':  # the many passes over a few maps then stay in the cache
-        size = max(1, _CPU_CHUNK_ELEMENTS // labels[0].numel())
-    yield from zip(image.split(size), label.split(size), strict=True)
+def _knows_values(labels: Tensor) -> bool:
+    """Whether the values of labels can be had without waiting for a device."""
+    return labels.device.type == 'cpu'
+
+
+def _planes(labels: Tensor, num_classes: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Indices (image, class) of the planes to dilate, some at a time.
+
+    On a CPU, of the classes that each image has. On a GPU finding these would make it wait, so they
+    are all planes.
+    """
+    count = len(labels) * num_classes
+    chunk = _GPU_CHUNK
+    if _knows_values(labels):
+        chunk = _CPU_CHUNK
+        image_class = torch.arange(len(labels))[:, None, None] * num_classes + labels
+        planes = torch.bincount(image_class.flatten(), minlength=count).nonzero().squeeze(1)
+    else:
+        planes = torch.arange(count, device=labels.device)
+    for some in planes.split(max(1, chunk // labels[0].numel())):
+        yield some // num_classes, some % num_classes
 
 
 def dilation_erosion_targets(
@@ -144,13 +150,13 @@ def dilation_erosion_targets(
         *,
         footprint: str = 'disk',
         stride: int = 1) -> tuple[Tensor, Tensor]:
-    """Per class, the dilated and the eroded ground-truth mask of that class (spec section 3).
+    """Compute, per class, the dilated and the eroded ground-truth mask of that class.
 
     Ignored pixels count as background (class 0). Outside the image counts as "not the class" for
-    the dilation and as "the class" for the erosion. A class that is absent is -1 everywhere. Exact,
-    on the device of ``labels``: distances along rows first, then one minimum a row of the
-    footprint; the dilation looks only at the classes that an image has, and the erosion needs one
-    pass for all classes, since a pixel survives it if its whole neighbourhood has its own label.
+    the dilation and as "the class" for the erosion. A class that is absent is -1 everywhere
+    (docs/method.md, "Losses"). Exact: distances along rows first, then one minimum per row of the
+    footprint. The erosion needs one pass for all classes, since a pixel survives it if its whole
+    neighbourhood has its own label.
 
     Args:
         labels: (N, H, W) integer, values 0 .. num_classes - 1 or ``ignore_index``.
@@ -164,22 +170,7 @@ def dilation_erosion_targets(
     Returns:
         ``(dilation, erosion)``, each (N, C, h, w) float32 of +1 / -1, where h and w are H and W at
         stride 1 and else the number of sampled rows and columns.
-
-    Raises:
-        TypeError: if ``labels`` are not integers.
-        ValueError: if ``labels`` is not (N, H, W) or holds other values, or radius, footprint or
-            stride is not valid.
     """
-    if labels.dim() != 3:
-        raise ValueError(f'labels must be (N, H, W), got shape {tuple(labels.shape)}')
-    if stride < 1:
-        raise ValueError(f'stride must be >= 1, got {stride}')
-    if labels.is_floating_point() or labels.is_complex():
-        raise TypeError(f'labels must be integers, got {labels.dtype}')
-    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= num_classes))
-    if wrong.any():
-        raise ValueError(f'labels must be 0 .. {num_classes - 1} or {ignore_index}, got '
-                         f'{labels[wrong].unique().tolist()}')
     half_widths = row_half_widths(radius, footprint)
     limit = max(half_widths) + 1
     labels = labels.masked_fill(labels == ignore_index, 0).to(torch.int16)
@@ -191,7 +182,7 @@ def dilation_erosion_targets(
         (len(own), num_classes, *own.shape[1:]), -1., device=labels.device)
     erosion = torch.full_like(dilation, -1)
     if own.numel():
-        for image, label in _present(labels, num_classes):
+        for image, label in _planes(labels, num_classes):
             seeds = labels[image] == label.to(labels.dtype)[:, None, None]
             distance = torch.full_like(seeds, limit, dtype=_distance_type(limit))
             distance = _spread(distance.masked_fill_(seeds, 0), 2, limit - 1)

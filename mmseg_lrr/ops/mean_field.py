@@ -12,17 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .permutohedral import (
-    CPU_BLOCK,
-    Embedding,
-    Lattice,
-    blocks,
-    blur,
-    embedding_bytes,
-    lattice_bytes,
-    slice_points,
-    splat,
-)
+from .permutohedral import Lattice, blocks, blur, slice_points, splat
 
 
 def renormalise(probs: Tensor) -> Tensor:
@@ -88,29 +78,3 @@ def mean_field(log_unary: Tensor, lattices: Sequence[Lattice], iterations: int) 
                 energies += slice_points(lattice, table, points)
             torch.softmax(energies, dim=1, out=marginals[points])
     return marginals
-
-
-def peak_bytes(num_points: int, num_classes: int, embeddings: Sequence[Embedding]) -> int:
-    """Estimate the most memory in use at a time from placing the points to the marginals.
-
-    Args:
-        num_points: N.
-        num_classes: C.
-        embeddings: The kernels' embeddings in the order in which they were made.
-
-    Returns:
-        Bytes, without the inputs. A tenth is added for what the allocator keeps to itself.
-    """
-    placing = held = 0
-    for embedding in embeddings:
-        own, made = embedding_bytes(embedding)
-        placing = max(placing, held + made)
-        held += own
-    lattices = sum(lattice_bytes(embedding) for embedding in embeddings)
-    # Normalising makes new weights beside the old ones.
-    pairs = max(embedding.splat_weights.numel() for embedding in embeddings)
-    # The maps, a table of vertices for each kernel and a spare one, four blocks of points.
-    rows = [len(embedding.keys) + 1 for embedding in embeddings]
-    rows = 2 * num_points + sum(rows) + max(rows) + 4 * min(num_points, CPU_BLOCK)
-    inference = lattices + 4 * num_classes * rows
-    return round(1.1 * max(placing, lattices + 8 * pairs, inference))

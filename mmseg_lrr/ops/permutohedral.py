@@ -22,24 +22,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Furthest that a point may lie from the origin, in lattice cells: beyond, float32 is too coarse to
-#: tell which simplex it is in.
+# Furthest that a point may lie from the origin, in lattice cells: beyond, float32 is too coarse to
+# tell which simplex it is in.
 _FURTHEST = 2**20
+_TOO_SMALL = 'the standard deviations are too small to tell lattice cells apart by 64-bit keys'
 
-#: Points or vertices taken at a time. On a CPU, a block's rows stay in the cache, and written into
-#: a tensor that is used again they spare the page faults of a fresh one, which would cost more
-#: than the sums; elsewhere the size only bounds the temporary memory.
+# Points or vertices taken at a time. On a CPU, a block's rows stay in the cache, and written into
+# a tensor that is used again they spare the page faults of a fresh one, which would cost more
+# than the sums; elsewhere the size only bounds the temporary memory.
 CPU_BLOCK = 16384
 DEVICE_BLOCK = 1 << 19
 
 
 @dataclass(frozen=True)
-class Embedding:
+class Lattice:
     """Where N points of D dimensions lie in the lattice; M vertices are in use.
 
     Attributes:
-        keys: ``(M,)`` int32 or int64, ascending: the vertices' packed coordinates.
-        worth: What one cell in each of the D + 1 coordinates adds to a key.
         splat_points: ``(N * (D + 1),)`` int32, the points that touch a vertex, vertex by vertex.
         splat_weights: ``(N * (D + 1),)`` float32, their barycentric weights.
         splat_offsets: ``(M + 2,)`` int32, where each vertex's points begin and end. The last
@@ -47,30 +46,17 @@ class Embedding:
         splat_bounds: Where the points of each block of vertices begin and end.
         slice_vertices: ``(N, D + 1)`` int32, each point's vertices.
         slice_weights: ``(N, D + 1)`` float32, barycentric weights times the filter's scale.
+        neighbours: ``(D + 1, M + 1, 3)`` int32: each vertex and its two neighbours along a
+            direction; M, the zero row, where a neighbour is not in use.
+        blur_weights: ``(M + 1, 3)`` float32: 1, 1/2, 1/2.
     """
 
-    keys: Tensor
-    worth: tuple[int, ...]
     splat_points: Tensor
     splat_weights: Tensor
     splat_offsets: Tensor
     splat_bounds: tuple[tuple[int, int], ...]
     slice_vertices: Tensor
     slice_weights: Tensor
-
-
-@dataclass(frozen=True)
-class Lattice:
-    """An embedding and the vertices' neighbours along the D + 1 lattice directions.
-
-    Attributes:
-        embedding: Where the points lie.
-        neighbours: ``(D + 1, M + 1, 3)`` int32: each vertex and its two neighbours along a
-            direction; M, the zero row, where a neighbour is not in use.
-        blur_weights: ``(M + 1, 3)`` float32: 1, 1/2, 1/2.
-    """
-
-    embedding: Embedding
     neighbours: Tensor
     blur_weights: Tensor
 
@@ -151,40 +137,31 @@ def _packing(features: Tensor, slowest_first: Sequence[int]) -> tuple[list[int],
     Returns:
         What each of the quotients ``q_0 .. q_D`` is worth in a key, the key's constant, and the
         number that all keys are below.
-
-    Raises:
-        ValueError: as :func:`embed`.
     """
     dims = features.shape[0]
+    scales = [math.sqrt(2 / 3 * (k + 1) * (k + 2)) for k in range(dims)]
     low, high = torch.stack(torch.aminmax(features, dim=1)).tolist()
+    if not all(abs(v) * s <= _FURTHEST for bound in (low, high)
+               for v, s in zip(bound, scales, strict=True)):
+        raise ValueError(_TOO_SMALL)
     worth, constant, cells = [0] * (dims + 1), 0, 1
     for k in reversed(slowest_first):
-        scale = math.sqrt(2 / 3 * (k + 1) * (k + 2))
-        furthest = max(abs(low[k]), abs(high[k]))
-        if not furthest * scale <= _FURTHEST:
-            raise ValueError(
-                f'feature {k} reaches {furthest:.3g} standard deviations, expected at most '
-                f'{_FURTHEST / scale:.3g}: the standard deviation is too small for it'
-            )
         # U_k differs by at most k + 1 between a point and its simplex's vertices, and between
         # these and their neighbours; one more for the rounding of the features.
         margin = 2 * (k + 1) + 1
-        lowest = math.floor(scale * low[k]) - margin
-        highest = math.ceil(scale * high[k]) + margin
+        lowest = math.floor(scales[k] * low[k]) - margin
+        highest = math.ceil(scales[k] * high[k]) + margin
         for i in range(k + 1):
             worth[i] += cells
         worth[k + 1] -= (k + 1) * cells
         constant -= lowest * cells
         cells *= highest - lowest + 1
     if cells > 2**63:
-        raise ValueError(
-            f'the points span {cells:.1e} lattice cells, expected at most 2^63 = {2**63:.1e}: '
-            'the standard deviations are too small for them'
-        )
+        raise ValueError(_TOO_SMALL)
     return worth, constant, cells
 
 
-def embed(features: Tensor, slowest_first: Sequence[int], num_empty: int = 0) -> Embedding:
+def build_lattice(features: Tensor, slowest_first: Sequence[int], num_empty: int = 0) -> Lattice:
     """Place points in the permutohedral lattice.
 
     Args:
@@ -196,11 +173,8 @@ def embed(features: Tensor, slowest_first: Sequence[int], num_empty: int = 0) ->
         num_empty: Number of points at the end that have no value. They are none of the N points,
             but their vertices are in use and pass values on.
 
-    Returns:
-        The vertices in use, and each point's vertices and weights.
-
     Raises:
-        ValueError: the standard deviations are too small for the points: one lies too far out for
+        ValueError: The standard deviations are too small for the points: one lies too far out for
             float32, or they span more lattice cells than a 64-bit key can tell apart.
     """
     dims, num_points = features.shape
@@ -236,41 +210,47 @@ def embed(features: Tensor, slowest_first: Sequence[int], num_empty: int = 0) ->
     offsets = F.pad(starts.to(torch.int32), (0, 2), value=num_pairs)
     rows = list(blocks(len(offsets) - 1, device))
     bounds = offsets[[row.start for row in rows]].tolist() + [num_pairs]
-    return Embedding(
-        keys=keys,
-        worth=tuple(worth),
-        splat_points=pairs.div_(dims + 1, rounding_mode='floor')
-        .clamp_(max=num_filled - 1)
-        .to(torch.int32),
+    splat_points = pairs.div_(dims + 1, rounding_mode='floor').clamp_(max=num_filled - 1)
+    splat_points = splat_points.to(torch.int32)
+    del pairs, first, starts
+    return Lattice(
+        splat_points=splat_points,
         splat_weights=splat_weights,
         splat_offsets=offsets,
         splat_bounds=tuple(zip(bounds[:-1], bounds[1:], strict=True)),
         slice_vertices=slice_vertices[:num_filled],
         slice_weights=weights[:num_filled],
+        neighbours=_neighbours(keys, worth),
+        blur_weights=torch.tensor([1.0, 0.5, 0.5], device=device).repeat(len(keys) + 1, 1),
     )
 
 
-def build_lattice(embedding: Embedding) -> Lattice:
+def _neighbours(keys: Tensor, worth: Sequence[int]) -> Tensor:
     """Find the vertices' neighbours along the D + 1 lattice directions.
 
     Along direction j, coordinate j changes by D and all the others by 1 in the opposite sense.
     """
-    keys, worth = embedding.keys, embedding.worth
-    dims, num_vertices = len(worth) - 1, keys.numel()
+    num_vertices = len(keys)
     neighbours = torch.full(
-        (dims + 1, num_vertices + 1, 3), num_vertices, dtype=torch.int32, device=keys.device
-    )
+        (len(worth), num_vertices + 1, 3), num_vertices, dtype=torch.int32, device=keys.device)
     neighbours[:, :, 0] = torch.arange(num_vertices + 1, device=keys.device)
-    for direction in range(dims + 1):
+    for direction, step in enumerate(worth):
         # One less in every coordinate is worth nothing in a key, a cell more in this one is.
-        wanted = keys + worth[direction]
+        wanted = keys + step
         found = torch.searchsorted(keys, wanted).clamp_(max=num_vertices - 1)
         vertices = (keys[found] == wanted).nonzero().squeeze(1)
         others = found[vertices]
         neighbours[direction, vertices, 1] = others.to(torch.int32)
         neighbours[direction, others, 2] = vertices.to(torch.int32)
-    blur_weights = torch.tensor([1.0, 0.5, 0.5], device=keys.device).repeat(num_vertices + 1, 1)
-    return Lattice(embedding=embedding, neighbours=neighbours, blur_weights=blur_weights)
+    return neighbours
+
+
+def _sum_rows(
+    table: Tensor, rows: Tensor, weights: Tensor, offsets: Tensor | None = None
+) -> Tensor:
+    """Sum the rows of a table that each row of ``rows``, or each group of them, names."""
+    return F.embedding_bag(rows, table, offsets, mode='sum', per_sample_weights=weights,
+                           include_last_offset=offsets is not None)
 
 
 def splat(lattice: Lattice, values: Tensor, out: Tensor | None = None) -> Tensor:
@@ -284,19 +264,13 @@ def splat(lattice: Lattice, values: Tensor, out: Tensor | None = None) -> Tensor
     Returns:
         ``(M + 1, C)``; the last row is zero: it stands for all vertices that are not in use.
     """
-    embedding = lattice.embedding
-    num_rows = embedding.splat_offsets.numel() - 1
+    num_rows = len(lattice.blur_weights)
     out = values.new_empty(num_rows, values.shape[1]) if out is None else out
     rows = blocks(num_rows, values.device)
-    for block, (begin, end) in zip(rows, embedding.splat_bounds, strict=True):
-        out[block] = F.embedding_bag(
-            embedding.splat_points[begin:end],
-            values,
-            embedding.splat_offsets[block.start:block.stop + 1] - begin,
-            mode='sum',
-            per_sample_weights=embedding.splat_weights[begin:end],
-            include_last_offset=True,
-        )
+    for block, (begin, end) in zip(rows, lattice.splat_bounds, strict=True):
+        out[block] = _sum_rows(
+            values, lattice.splat_points[begin:end], lattice.splat_weights[begin:end],
+            lattice.splat_offsets[block.start:block.stop + 1] - begin)
     return out
 
 
@@ -314,25 +288,14 @@ def blur(lattice: Lattice, table: Tensor, spare: Tensor | None = None) -> Tensor
     spare = torch.empty_like(table) if spare is None else spare
     for neighbours in lattice.neighbours:
         for block in blocks(len(table), table.device):
-            spare[block] = F.embedding_bag(
-                neighbours[block],
-                table,
-                mode='sum',
-                per_sample_weights=lattice.blur_weights[block],
-            )
+            spare[block] = _sum_rows(table, neighbours[block], lattice.blur_weights[block])
         table, spare = spare, table
     return table
 
 
 def slice_points(lattice: Lattice, table: Tensor, points: slice = slice(None)) -> Tensor:
     """Gather the ``(n, C)`` values of ``n`` of the points from the ``(M + 1, C)`` vertices."""
-    embedding = lattice.embedding
-    return F.embedding_bag(
-        embedding.slice_vertices[points],
-        table,
-        mode='sum',
-        per_sample_weights=embedding.slice_weights[points],
-    )
+    return _sum_rows(table, lattice.slice_vertices[points], lattice.slice_weights[points])
 
 
 def gaussian_filter(lattice: Lattice, values: Tensor) -> Tensor:
@@ -345,32 +308,11 @@ def normalise(lattice: Lattice, weight: float = 1.0) -> Lattice:
 
     This is the symmetric normalisation of the densecrf code.
     """
-    embedding = lattice.embedding
-    ones = embedding.slice_weights.new_ones(embedding.slice_weights.shape[0], 1)
+    ones = lattice.slice_weights.new_ones(len(lattice.slice_weights), 1)
     scale = (gaussian_filter(lattice, ones) + 1e-20).rsqrt()
-    scaled = replace(
-        embedding,
-        splat_weights=scale.view(-1)
-        .index_select(0, embedding.splat_points)
-        .mul_(embedding.splat_weights),
-        slice_weights=embedding.slice_weights * (scale * weight),
+    splat_scale = scale.view(-1).index_select(0, lattice.splat_points)
+    return replace(
+        lattice,
+        splat_weights=splat_scale.mul_(lattice.splat_weights),
+        slice_weights=lattice.slice_weights * (scale * weight),
     )
-    return replace(lattice, embedding=scaled)
-
-
-def embedding_bytes(embedding: Embedding) -> tuple[int, int]:
-    """Return the bytes that an embedding takes, and the most in use while it was made."""
-    pairs, num_points = embedding.splat_weights.numel(), len(embedding.slice_weights)
-    dims, key = len(embedding.worth) - 1, embedding.keys.element_size()
-    held = 16 * pairs + (key + 4) * len(embedding.keys)
-    # The features; the weights; the keys and their sorted copies, these with int64 indices, once
-    # as the result and once in the sort's buffer.
-    made = 4 * dims * num_points + (4 + key + 2 * (key + 8)) * pairs
-    # A block's coordinates and keys, about ten values of eight bytes a pair.
-    return held, made + 80 * (dims + 1) * min(num_points, CPU_BLOCK)
-
-
-def lattice_bytes(embedding: Embedding) -> int:
-    """Return the bytes that the lattice of an embedding takes, the embedding included."""
-    directions, num_rows = len(embedding.worth), len(embedding.keys) + 1
-    return embedding_bytes(embedding)[0] + 12 * (directions + 1) * num_rows

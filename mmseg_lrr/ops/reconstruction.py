@@ -38,16 +38,8 @@ def reconstruct(coefficients: Tensor, bases: Tensor) -> Tensor:
 
     Returns:
         Scores (N, C, u * h, u * w).
-
-    Raises:
-        ValueError: if the shapes do not fit each other.
     """
-    if bases.dim() != 4 or bases.shape[2] != bases.shape[3] or bases.shape[2] % 4:
-        raise ValueError(f'bases must be (C, K, 2u, 2u) with u even, got {tuple(bases.shape)}')
-    num_classes, num_bases, size, _ = bases.shape
-    if coefficients.dim() != 4 or coefficients.shape[1] != num_classes * num_bases:
-        raise ValueError(f'coefficients must be (N, {num_classes} * {num_bases}, h, w) to fit '
-                         f'bases {tuple(bases.shape)}, got {tuple(coefficients.shape)}')
+    num_bases, size = bases.shape[1:3]
     u = size // 2
     filters = _cell_filters(bases).to(coefficients.dtype)
     if on_eager_cpu(coefficients) and coefficients[:, 0].numel() >= _ONE_BY_ONE:

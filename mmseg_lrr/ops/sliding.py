@@ -8,8 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Planes are taken a few at a time on a CPU, so that the dozen passes over each stay in its cache.
-_CPU_CHUNK_ELEMENTS = 1 << 18
+from .eager_cpu import on_eager_cpu
+
+# Planes are taken a few at a time: on a CPU so that the dozen passes over each stay in its cache,
+# on a GPU so that what the backward pass keeps of them takes a few hundred megabytes.
+_CPU_CHUNK, _GPU_CHUNK = 1 << 18, 1 << 24
 
 
 def _shifts(window: int) -> Iterator[int]:
@@ -46,17 +49,18 @@ def _slide_backward(x: Tensor, window: int, extremum: Callable, wins: Callable,
     The doubling steps are made again, noting at each which of the two views won (``wins(b, a)``:
     the later one, strictly; at a tie the earlier one does), and then undone in reverse.
     """
-    undo = _undo_fused if torch.compiler.is_compiling() else _undo
+    eager_cpu = on_eager_cpu(x)
     steps = []
     for dim in (-1, -2):
         for shift in _shifts(window):
             first, second = _pairs(x, dim, shift)
-            # Written as 0/1 in x's own type: products with it are several times faster than
-            # torch.where or a product with a bool.
-            second_won = torch.empty_like(first, memory_format=torch.contiguous_format)
-            wins(second, first, out=second_won)
+            # Products with 0 and 1 in x's own type are several times faster on a CPU than
+            # torch.where, but take more memory.
+            out = x.new_empty(first.shape) if eager_cpu else None
+            second_won = wins(second, first, out=out)
             steps.append((dim, shift, second_won))
             x = extremum(first, second)
+    undo = _undo_in_place if eager_cpu else _undo
     for dim, shift, second_won in reversed(steps):
         grad = undo(grad, dim, shift, second_won)
     return grad
@@ -64,6 +68,14 @@ def _slide_backward(x: Tensor, window: int, extremum: Callable, wins: Callable,
 
 def _undo(grad: Tensor, dim: int, shift: int, second_won: Tensor) -> Tensor:
     """Undo one step: each entry of ``grad`` goes to the one of the two views that won."""
+    to_second = torch.where(second_won, grad, 0)
+    across = (0, 0) * (-dim - 1)  # F.pad counts from the last dimension
+    return (F.pad(grad - to_second, (*across, 0, shift))
+            + F.pad(to_second, (*across, shift, 0)))
+
+
+def _undo_in_place(grad: Tensor, dim: int, shift: int, second_won: Tensor) -> Tensor:
+    """The same in fewer passes, by writing to views, which a compiler does not take."""
     length = grad.shape[dim]
     shape = list(grad.shape)
     shape[dim] += shift
@@ -74,14 +86,6 @@ def _undo(grad: Tensor, dim: int, shift: int, second_won: Tensor) -> Tensor:
     return wider
 
 
-def _undo_fused(grad: Tensor, dim: int, shift: int, second_won: Tensor) -> Tensor:
-    """The same without views that are written to, which a compiler does not take."""
-    to_second = grad * second_won
-    across = (0, 0) * (-dim - 1)  # F.pad counts from the last dimension
-    return (F.pad(grad - to_second, (*across, 0, shift))
-            + F.pad(to_second, (*across, shift, 0)))
-
-
 def _range(x: Tensor, window: int) -> Tensor:
     highest = _slide(_pad(x, window, float('-inf')), window, torch.maximum)
     lowest = _slide(_pad(x, window, float('inf')), window, torch.minimum)
@@ -89,13 +93,12 @@ def _range(x: Tensor, window: int) -> Tensor:
 
 
 def _chunks(planes: Tensor) -> Iterator[slice]:
+    count = max(len(planes), 1)
     if torch.compiler.is_compiling():  # which makes blocks of its own
-        yield slice(None)
-        return
-    count = planes.shape[0]
-    size = max(count, 1)
-    if planes.device.type == 'cpu':
-        size = max(1, _CPU_CHUNK_ELEMENTS // max(planes[0].numel(), 1)) if count else 1
+        size = count
+    else:
+        chunk = _CPU_CHUNK if planes.device.type == 'cpu' else _GPU_CHUNK
+        size = max(1, chunk // max(planes.shape[1:].numel(), 1))
     for start in range(0, count, size):
         yield slice(start, start + size)
 
@@ -148,14 +151,7 @@ def sliding_range(x: Tensor, window: int) -> Tensor:
 
     Returns:
         (N, C, H, W), >= 0.
-
-    Raises:
-        ValueError: if ``window`` is not odd and positive, or ``x`` is not 4-D.
     """
-    if window < 1 or window % 2 == 0:
-        raise ValueError(f'window must be odd and positive, got {window}')
-    if x.dim() != 4:
-        raise ValueError(f'x must be (N, C, H, W), got shape {tuple(x.shape)}')
     if torch.onnx.is_in_onnx_export():  # which follows plain operators only
         return _range(x.flatten(0, 1), window).unflatten(0, x.shape[:2])
     return _SlidingRange.apply(x, window)

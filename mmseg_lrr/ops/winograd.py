@@ -2,11 +2,12 @@
 """The 5x5 convolution with a sixth of its multiplications (Winograd's F(4x4, 5x5)), on a CPU.
 
 A tile of 4x4 outputs of a 5x5 filter reads 8x8 inputs. Filter and input are evaluated, as
-polynomials, at the same eight points an axis; there the convolution is a product a point (64
-instead of 400 a tile); and the values of the product give the tile's outputs. Each change of form
-is one small matrix, and the sum over channels is a batched matrix product of 64 matrices.
+polynomials, at the same eight points along each axis; there the convolution is one product per
+point (64 instead of 400 per tile); and the values of the product give the tile's outputs. Each
+change of form is one small matrix, and the sum over channels is a batched product of 64 matrices.
 """
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -14,7 +15,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.grad import conv2d_input, conv2d_weight
 
 from .eager_cpu import on_eager_cpu
 
@@ -24,15 +24,14 @@ _IN = _OUT + KERNEL - 1  # and of the inputs that it reads
 _POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)  # and infinity
 # Tiles taken at a time: what they need at once then stays in the cache.
 _CHUNK = 128
-# Filters (times channels) taken at a time, where there is one chunk: the values of more would be
+# Filters times channels taken at a time where there is one chunk: the values of more would be
 # memory that the system hands out anew at each call, which takes as long as the arithmetic.
 _FILTERS = 60_000
 
 
 @lru_cache
 def _arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Toom-Cook's matrices for two axes at once, computed in float64, kept in float32: to outputs
-    (16, 64), of filters (64, 25) and of inputs (64, 64)."""
+    """Toom-Cook's matrices for two axes at once: to outputs, of filters and of inputs."""
     def evaluate(count: int) -> np.ndarray:
         at_points = [[point**power for power in range(count)] for point in _POINTS]
         return np.array([*at_points, [0] * (count - 1) + [1]], np.float64)
@@ -46,29 +45,40 @@ def _arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
-    """The same as tensors: of the mode that this call is made in, so none is kept."""
+    """The same as tensors, made anew: they belong to the mode that this call is made in."""
     return tuple(torch.from_numpy(array) for array in _arrays())
 
 
-def _chunks(batch: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Images and rows of tiles, about ``_CHUNK`` tiles at a time."""
+def _chunks(batch: int, rows: int, columns: int) -> list[tuple[slice, slice]]:
+    """Cut the tiles into (images, rows of tiles), about ``_CHUNK`` tiles at a time."""
     images = max(1, _CHUNK // (rows * columns))
     step = rows if images > 1 else max(1, _CHUNK // columns)
-    for image in range(0, batch, images):
-        for row in range(0, rows, step):
-            yield (slice(image, min(image + images, batch)), slice(row, min(row + step, rows)))
+    return [(slice(image, min(image + images, batch)), slice(row, min(row + step, rows)))
+            for image in range(0, batch, images) for row in range(0, rows, step)]
+
+
+def _groups(filters: int, channels: int, chunks: int) -> Iterator[slice]:
+    """Cut the filters into groups; a single one for several chunks, which share its values."""
+    step = filters if chunks > 1 else max(1, _FILTERS // channels)
+    for first in range(0, filters, step):
+        yield slice(first, min(first + step, filters))
+
+
+def _pad(x: Tensor, rows: int, columns: int, padding: int) -> Tensor:
+    """Put zeros around ``x`` and up to whole tiles."""
+    height, width = x.shape[2:]
+    right = columns * _OUT + KERNEL - 1 - width - padding
+    below = rows * _OUT + KERNEL - 1 - height - padding
+    # Without anything to add it would still copy.
+    return F.pad(x, (padding, right, padding, below)) if padding or right or below else x
 
 
 def _values_of_inputs(padded: Tensor, images: slice, rows: slice) -> Tensor:
     """(N, C, H, W) -> (64, C, tiles): the inputs of some tiles, evaluated at the points."""
     part = padded[images, :, rows.start * _OUT:(rows.stop - 1) * _OUT + _IN]
     count, channels, height, width = part.shape
-    of_inputs = _matrices()[2]
-    if height == width == _IN:  # a tile an image, as tiled_conv2d gathers them
-        values = of_inputs @ part.permute(0, 2, 3, 1).reshape(count, _IN**2, channels)
-        return values.permute(1, 2, 0)
-    # A tile's values are the outputs of a filter a point, moved from tile to tile.
-    values = F.conv2d(part.reshape(-1, 1, height, width), of_inputs.view(-1, 1, _IN, _IN),
+    # A tile's values are the outputs of one filter per point, moved from tile to tile.
+    values = F.conv2d(part.reshape(-1, 1, height, width), _matrices()[2].view(-1, 1, _IN, _IN),
                       stride=_OUT)
     values = values.view(count, channels, _IN**2, -1).permute(2, 1, 0, 3)
     return values.reshape(_IN**2, channels, -1)
@@ -87,22 +97,6 @@ def _values_of_filters(weight: Tensor, group: slice, turned: bool) -> Tensor:
     return torch.matmul(of_filter, weight[group].flatten(2).transpose(1, 2)).transpose(0, 1)
 
 
-def _pad(x: Tensor, rows: int, columns: int, padding: int) -> Tensor:
-    """Zeros around ``x`` and up to whole tiles."""
-    height, width = x.shape[2:]
-    right = columns * _OUT + KERNEL - 1 - width - padding
-    below = rows * _OUT + KERNEL - 1 - height - padding
-    # Without anything to add it would still copy.
-    return F.pad(x, (padding, right, padding, below)) if padding or right or below else x
-
-
-def _groups(filters: int, channels: int, chunks: int) -> Iterator[slice]:
-    """Filters, a few at a time; all of them for several chunks, which they are evaluated for."""
-    step = filters if chunks > 1 else max(1, _FILTERS // channels)
-    for first in range(0, filters, step):
-        yield slice(first, min(first + step, filters))
-
-
 def _convolve(x: Tensor, weight: Tensor, padding: int, turned: bool = False) -> Tensor:
     filters, channels = weight.shape[1::-1] if turned else weight.shape[:2]
     height, width = (side + 2 * padding - KERNEL + 1 for side in x.shape[2:])
@@ -111,7 +105,7 @@ def _convolve(x: Tensor, weight: Tensor, padding: int, turned: bool = False) -> 
     to_outputs = _matrices()[0]
     whole = x.new_empty(len(x), filters, rows * _OUT, columns * _OUT)
     tiles = whole.view(len(x), filters, rows, _OUT, columns, _OUT)
-    chunks = list(_chunks(len(x), rows, columns))
+    chunks = _chunks(len(x), rows, columns)
     of_inputs = None
     for group in _groups(filters, channels, len(chunks)):
         of_filters = _values_of_filters(weight, group, turned)
@@ -137,7 +131,7 @@ def _weight_gradient(x: Tensor, grad: Tensor, padding: int) -> Tensor:
     tiles = grad.reshape(len(x), filters, rows, _OUT, columns, _OUT)
     to_outputs, of_filter, _ = _matrices()
     whole = x.new_empty(filters, channels, KERNEL, KERNEL)
-    chunks = list(_chunks(len(x), rows, columns))
+    chunks = _chunks(len(x), rows, columns)
     of_inputs = None
     for group in _groups(filters, channels, len(chunks)):
         total = x.new_zeros(_IN**2, group.stop - group.start, channels)
@@ -152,7 +146,7 @@ def _weight_gradient(x: Tensor, grad: Tensor, padding: int) -> Tensor:
 
 
 class _Winograd(torch.autograd.Function):
-    """The convolution of stride 1."""
+    """The convolution of stride 1; its gradients can be differentiated in turn."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
@@ -165,73 +159,45 @@ class _Winograd(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad_x = grad_weight = grad_bias = None
-        again = torch.is_grad_enabled()  # These gradients are to be differentiated.
         # In full precision, as the outputs are, wherever backward() is called.
         with torch.autocast('cpu', enabled=False):
             if ctx.needs_input_grad[0]:
-                grad_x = (conv2d_input(x.shape, weight, grad, padding=ctx.padding) if again else
-                          _convolve(grad, weight, KERNEL - 1 - ctx.padding, turned=True))
+                grad_x = _convolve(grad, weight, KERNEL - 1 - ctx.padding, turned=True)
             if ctx.needs_input_grad[1]:
-                grad_weight = (conv2d_weight(x, weight.shape, grad, padding=ctx.padding) if again
-                               else _weight_gradient(x, grad, ctx.padding))
+                grad_weight = _weight_gradient(x, grad, ctx.padding)
         if ctx.needs_input_grad[2]:
             grad_bias = grad.sum(dim=(0, 2, 3))
         return grad_x, grad_weight, grad_bias, None
-
-
-def winograd_pays(x: Tensor, weight: Tensor, outputs: int) -> bool:
-    """Whether :func:`winograd_conv2d` serves, and is faster than the plain convolution.
-
-    Args:
-        x: (N, C, H, W).
-        weight: (C_out, C, k, k).
-        outputs: pixels of the result, over all images; fewer do not pay for transforming the
-            filters.
-
-    Returns:
-        True for float32 on a CPU, 5x5, outside compilers, exporters, tracing and autocast.
-    """
-    # The maps' channels are what a filter's transform is spread over: thin ones gain nothing.
-    return (on_eager_cpu(x) and x.dtype == weight.dtype == torch.float32
-            and weight.shape[2:] == (KERNEL, KERNEL) and min(weight.shape[:2]) >= 32
-            and outputs >= 512 and not torch.is_autocast_enabled('cpu'))
 
 
 def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
     """``conv2d`` of stride 1 with a 5x5 filter.
 
     The result differs by up to 2e-5 of its maximum (3e-5 where one value of the map is 10,000 times
-    the others; root mean square of ordinary maps: 4e-6 of its standard deviation), where the plain
-    convolution in float32 differs by 1.5e-6 to 3e-6. A value that is not finite spoils whole tiles
-    of 4x4 outputs. Gradients that are to be differentiated
-    are those of the plain convolution.
+    the others), where the plain convolution in float32 differs by 1.5e-6 to 3e-6. A value that is
+    not finite spoils whole tiles of 4x4 outputs.
 
     Args:
-        x: (N, C, H, W) float32, on a CPU.
-        weight: (C_out, C, 5, 5).
-        bias: (C_out, ) or None.
-        padding: zeros around the map, 0 .. 4.
+        x: ``(N, C, H, W)`` float32, on a CPU.
+        weight: ``(C_out, C, 5, 5)``.
+        bias: ``(C_out,)`` or None.
+        padding: Zeros around the map, 0 to 4.
 
     Returns:
-        (N, C_out, H + 2 * padding - 4, W + 2 * padding - 4).
+        ``(N, C_out, H + 2 * padding - 4, W + 2 * padding - 4)``.
     """
     return _Winograd.apply(x, weight, bias, padding)
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """``conv2d`` of stride 1, by Winograd's algorithm where it pays.
+    """``F.conv2d`` of stride 1, by Winograd's algorithm where it serves and is faster.
 
-    Args:
-        x: (N, C, H, W).
-        weight: (C_out, C, k, k).
-        bias: (C_out, ) or None.
-        padding: zeros around the map, 0 .. k - 1.
-
-    Returns:
-        (N, C_out, H + 2 * padding - k + 1, W + 2 * padding - k + 1).
+    It serves float32 on a CPU outside compilers, exporters, tracing and autocast. Its transforms
+    are spread over channels, filters and pixels: few of any gain nothing.
     """
-    height, width = (side + 2 * padding - kernel + 1
-                     for side, kernel in zip(x.shape[2:], weight.shape[2:], strict=True))
-    if winograd_pays(x, weight, len(x) * height * width):
+    pixels = len(x) * math.prod(side + 2 * padding - KERNEL + 1 for side in x.shape[2:])
+    if (on_eager_cpu(x) and x.dtype == weight.dtype == torch.float32
+            and weight.shape[2:] == (KERNEL, KERNEL) and min(weight.shape[:2]) >= 32
+            and pixels >= 512 and not torch.is_autocast_enabled('cpu')):
         return winograd_conv2d(x, weight, bias, padding)
     return F.conv2d(x, weight, bias, padding=padding)

@@ -80,15 +80,22 @@ def test_testing_of_its_row(name: str) -> None:
 @pytest.mark.parametrize('name', NAMES)
 def test_number_of_classes_is_the_data_sets(name: str) -> None:
     cfg = load(name)
-    dataset = DATASETS.get(cfg.test_dataloader.dataset.type)
-    assert cfg.model.decode_head.num_classes == len(dataset.METAINFO['classes'])
+    dataset = cfg.test_dataloader.dataset
+    info = dataset.get('metainfo') or DATASETS.get(dataset.type).METAINFO
+    assert cfg.model.decode_head.num_classes == len(info['classes'])
+    # Labels of training are checked right after they are loaded.
+    train = cfg.train_dataloader.dataset
+    for inner in train.get('datasets', [train]):
+        place = [step.type for step in inner.pipeline].index('LoadAnnotations')
+        assert inner.pipeline[place + 1] == dict(
+            type='CheckLabels', num_classes=len(info['classes']))
 
 
 def test_the_authors_recipe_on_voc() -> None:
     cfg = load('lrr32x_vgg16_voc')
     types = [transform.type for transform in cfg.train_dataloader.dataset.pipeline]
-    assert types == ['LoadImageFromFile', 'LoadAnnotations', 'ScaleAugmentation', 'RandomFlip',
-                     'PackSegInputs']
+    assert types == ['LoadImageFromFile', 'LoadAnnotations', 'CheckLabels', 'ScaleAugmentation',
+                     'RandomFlip', 'PackSegInputs']
     assert cfg.train_dataloader.dataset.ann_file.endswith('/lrr_train.txt')
     assert cfg.val_dataloader.dataset.ann_file.endswith('/seg11valid.txt')
     preprocessor = cfg.model.data_preprocessor

@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from references import resize_bilinear, upsample2x_zeros
 from test_configs.small_world import NAMES, cut_down, load
 
-from mmseg_lrr.ops.upsample import upsample2x
+from mmseg_lrr.ops.resampling import upsample2x
 
 SECOND = [name for name in NAMES if load(name).load_from]
 

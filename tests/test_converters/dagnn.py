@@ -5,8 +5,6 @@ A small stand-in for MatConvNet's DagNN: it knows the blocks of an LRR network, 
 the file, and refuses what it does not know.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

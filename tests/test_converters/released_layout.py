@@ -2,12 +2,11 @@
 """Files of the layout that the authors released, with random weights.
 
 Written from the layout's description alone; nothing here uses the package's converters.
-Parameters are kept under the names that the released training code makes (``usual``); a file may
-spell them otherwise.
+Parameters are kept under the names that the released training code makes; a file may spell them
+otherwise. A struct array is a list of dictionaries, a cell array any other list.
 """
 
-from __future__ import annotations
-
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -40,14 +39,6 @@ OTHER_SPELLING = {
     'dil_seg_deconv_32xf': 'dil_mask_deconv32sf',
     'ero_seg_deconv_32xf': 'ero_mask_deconv32sf',
 }
-
-
-class Struct(list):
-    """A MATLAB struct array: a list of dictionaries."""
-
-
-class Cell(list):
-    """A MATLAB cell array, one row."""
 
 
 def random_params(
@@ -117,219 +108,120 @@ def make_net(
     spelling: dict[str, str] | None = None,
     window: int | None = None,
     classes: list[str] | None = None,
-) -> dict[str, object]:
+) -> list[dict[str, object]]:
     """The struct ``net``; with ``window``, ``net.layers`` is there too."""
-    spelling = spelling or {}
-    net: dict[str, object] = {
-        'vars': Struct([{'name': 'input', 'precious': False}, {'name': 'x1', 'precious': False}]),
-        'params': Struct(
-            [
-                {
-                    'name': spelling.get(name, name),
-                    'value': value,
-                    'learningRate': 2.0 if name.endswith('b') else 1.0,
-                    'weightDecay': 1.0,
-                }
-                for name, value in params.items()
-            ]
-        ),
-        'meta': Struct(
-            [
-                {
-                    'normalization': Struct(
-                        [
-                            {
-                                # VGG's own, which LRR does not use.
-                                'averageImage': np.full((1, 1, 3), 120, np.float32),
-                                'rgbMean': RGB_MEAN,
-                                'imageSize': np.array([[224.0, 224.0, 3.0]]),
-                            }
-                        ]
-                    ),
-                    'classes': Cell(classes or []),
-                }
-            ]
-        ),
-    }
+    names = {name: (spelling or {}).get(name, name) for name in params}
+    # VGG's own averageImage is not the one that LRR uses.
+    normalization = dict(averageImage=np.full((1, 1, 3), 120, np.float32), rgbMean=RGB_MEAN)
+    net: dict[str, object] = dict(
+        vars=[dict(name='input', precious=False), dict(name='x1', precious=False)],
+        params=[
+            dict(name=names[name], value=value, learningRate=1.0, weightDecay=1.0)
+            for name, value in params.items()
+        ],
+        meta=[dict(normalization=[normalization], classes=classes or [])],
+    )
     if window is not None:
-        net['layers'] = Struct(
-            [
-                {
-                    'name': 'conv1_1',
-                    'type': 'dagnn.Conv',
-                    'inputs': Cell(['input']),
-                    'outputs': Cell(['x1']),
-                    'params': Cell(['conv1_1f', 'conv1_1b']),
-                    'block': Struct([{'hasBias': True, 'pad': np.full((1, 4), 1.0)}]),
-                },
-                {
-                    'name': 'pool1',
-                    'type': 'dagnn.Pooling',
-                    'inputs': Cell(['x4']),
-                    'outputs': Cell(['x5']),
-                    'params': Cell([]),
-                    'block': Struct([{'poolSize': np.full((1, 2), 2.0)}]),
-                },
-                *(_pooling(sign, level, window) for level in LEVELS[:3] for sign in ('', 'neg_')),
-            ]
-        )
-    return net
+        net['layers'] = [_pooling('pool1', 2), _pooling('prob_other', 5)] + [
+            _pooling(f'{sign}prob_dilate_{level}', window)
+            for level in LEVELS[:3]
+            for sign in ('', 'neg_')
+        ]
+    return [net]
 
 
-def _pooling(sign: str, level: str, window: int) -> dict[str, object]:
-    return {
-        'name': f'{sign}prob_dilate_{level}',
-        'type': 'dagnn.Pooling',
-        'inputs': Cell([f'{sign}prob_{level}']),
-        'outputs': Cell([f'{sign}prob_{level}_dilate']),
-        'params': Cell([]),
-        'block': Struct(
-            [
-                {
-                    'method': 'max',
-                    'poolSize': np.full((1, 2), float(window)),
-                    # Half a pixel, as the released code computes it.
-                    'pad': np.full((1, 4), window / 2),
-                    'stride': np.ones((1, 2)),
-                }
-            ]
-        ),
-    }
+def _pooling(name: str, window: int) -> dict[str, object]:
+    # Half a pixel, as the released code computes it.
+    sizes = dict(poolSize=np.full((1, 2), float(window)), pad=np.full((1, 4), window / 2))
+    block = [dict(method='max', stride=np.ones((1, 2)), **sizes)]
+    arguments = dict(inputs=['x4'], outputs=['x5'], params=[])
+    return dict(name=name, type='dagnn.Pooling', block=block, **arguments)
 
 
-def make_simplenn(
-    params: dict[str, np.ndarray], *, weights: bool = True, colour_image: bool = False
-) -> dict[str, object]:
+def make_simplenn(params: dict[str, np.ndarray], *, old: bool = False) -> dict[str, object]:
     """ImageNet's VGG-16 as a SimpleNN; the variables of its file.
 
-    Args:
-        params: Weights of VGG-16 by usual name.
-        weights: Whether a layer has ``weights``, as newer files do, or ``filters`` and ``biases``.
-        colour_image: Whether the mean is an image, as in older files, or a colour.
+    Older files have ``filters`` and ``biases`` and an image of the mean colour, newer ones
+    ``weights`` and the colour.
     """
-    layers = Cell()
-    convolutions = [name for name, *_ in VGG] + ['fc6', 'fc7', 'fc8']
-    for name in convolutions:
-        if name == 'fc8':
-            fields = [np.zeros((1, 1, 8, 10), np.float32), np.zeros((1, 10), np.float32)]
-        else:
-            fields = [params[name + 'f'], params[name + 'b']]
-        layer = {'name': name, 'type': 'conv', 'stride': np.ones((1, 2))}
-        layer |= {'weights': Cell(fields)} if weights else dict(filters=fields[0], biases=fields[1])
-        layers += [Struct([layer]), Struct([{'name': f'relu_{name}', 'type': 'relu'}])]
+    params = params | dict(fc8f=np.zeros((1, 1, 8, 10), np.float32), fc8b=np.zeros((1, 10)))
+    layers = []
+    for name in [name for name, *_ in VGG] + ['fc6', 'fc7', 'fc8']:
+        filters, biases = params[name + 'f'], params[name + 'b']
+        values = dict(filters=filters, biases=biases) if old else dict(weights=[filters, biases])
+        layers += [[dict(name=name, type='conv', **values)], [dict(name='relu', type='relu')]]
     mean = np.array([123.68, 116.779, 103.939], np.float32).reshape(1, 1, 3)
-    if colour_image:
-        mean = np.tile(mean, (224, 224, 1))
-    normalization = Struct([{'averageImage': mean}])
-    if weights:
-        return {'layers': layers, 'meta': Struct([{'normalization': normalization}])}
-    return {'layers': layers, 'normalization': normalization}
+    normalization = [dict(averageImage=np.tile(mean, (224, 224, 1)) if old else mean)]
+    if old:
+        return dict(layers=layers, normalization=normalization)
+    return dict(layers=layers, meta=[dict(normalization=normalization)])
 
 
 def write_v7(path: Path, variables: dict[str, object], compress: bool = False) -> Path:
-    """Writes a file of version 7."""
+    """Write a file of version 7."""
     values = {name: _for_scipy(value) for name, value in variables.items()}
     scipy.io.savemat(path, values, do_compression=compress)
     return path
 
 
 def _for_scipy(value: object) -> object:
-    if isinstance(value, Struct):
-        array = np.empty((1, len(value)), [(name, object) for name in value[0]])
-        for i, element in enumerate(value):
-            for name, item in element.items():
-                array[name][0, i] = _for_scipy(item)
-        return array
-    if isinstance(value, Cell):
-        array = np.empty((1, len(value)), object)
-        for i, item in enumerate(value):
+    if not isinstance(value, list):
+        return value
+    names = list(value[0]) if value and isinstance(value[0], dict) else []
+    array = np.empty((1, len(value)), [(name, object) for name in names] or object)
+    for i, item in enumerate(value):
+        for name in names:
+            array[name][0, i] = _for_scipy(item[name])
+        if not names:
             array[0, i] = _for_scipy(item)
-        return array
-    if isinstance(value, dict):
-        return {name: _for_scipy(item) for name, item in value.items()}
-    return value
+    return array
 
 
 def write_v73(path: Path, variables: dict[str, object], compress: bool = False) -> Path:
-    """Writes a file of version 7.3, as MATLAB lays it out in HDF5."""
+    """Write a file of version 7.3, as MATLAB lays it out in HDF5."""
     import h5py
 
+    options = dict(compression='gzip', compression_opts=1) if compress else {}
+    classes = {'float32': 'single', 'float64': 'double', 'bool': 'logical'}
+    counter = itertools.count()
+
+    def references(group, name: str, values: list):
+        """Struct arrays and cells are references into ``#refs#``."""
+        made = [write(refs, f'r{next(counter)}', value).ref for value in values]
+        data = np.array(made, h5py.ref_dtype).reshape(-1, 1)
+        return group.create_dataset(name, data=data, dtype=h5py.ref_dtype)
+
+    def write(group, name: str, value: object):
+        kind = 'char' if isinstance(value, str) else 'cell'
+        if isinstance(value, str | list) and not value:
+            node = group.create_dataset(name, data=np.zeros(2, np.uint64))
+            node.attrs['MATLAB_empty'] = np.uint8(1)
+        elif isinstance(value, str):
+            node = group.create_dataset(name, data=[[ord(letter)] for letter in value], dtype='u2')
+        elif not isinstance(value, list):
+            array = np.atleast_2d(value)
+            kind = classes.get(array.dtype.name, array.dtype.name)
+            array = array.astype(np.uint8) if kind == 'logical' else array
+            packed = options if array.size > 1000 else {}
+            node = group.create_dataset(name, data=array.T, **packed)
+        elif isinstance(value[0], dict):
+            kind = 'struct'
+            node = group.create_group(name)
+            for field in value[0]:
+                if len(value) == 1:
+                    write(node, field, value[0][field])
+                else:
+                    references(node, field, [element[field] for element in value])
+        else:
+            node = references(group, name, value)
+        node.attrs['MATLAB_class'] = np.bytes_(kind)
+        return node
+
     with h5py.File(path, 'w', userblock_size=512) as file:
-        writer = _Hdf5Writer(file, compress)
+        refs = file.create_group('#refs#')
         for name, value in variables.items():
-            writer.write(file, name, Struct([value]) if isinstance(value, dict) else value)
+            write(file, name, value)
     header = b'MATLAB 7.3 MAT-file, Platform: GLNXA64 HDF5 schema 1.00 .'.ljust(116)
     with path.open('r+b') as file:
         file.write(header + bytes(8) + b'\x00\x02IM')
     return path
-
-
-class _Hdf5Writer:
-    """Writes values as MATLAB does: struct arrays and cells as references into ``#refs#``."""
-
-    def __init__(self, file, compress: bool) -> None:
-        import h5py
-
-        self._ref = h5py.Reference
-        self._ref_dtype = h5py.ref_dtype
-        self._refs = file.create_group('#refs#')
-        self._count = 0
-        self._options = dict(compression='gzip', compression_opts=1) if compress else {}
-
-    def write(self, group, name: str, value: object):
-        if isinstance(value, Struct):
-            return self._struct(group, name, value)
-        if isinstance(value, Cell):
-            if not value:
-                return self._empty(group, name, 'cell')
-            node = self._references(group, name, value)
-        elif isinstance(value, str):
-            if not value:
-                return self._empty(group, name, 'char')
-            codes = np.array([[ord(letter)] for letter in value], np.uint16)
-            node = group.create_dataset(name, data=codes)
-            node.attrs['MATLAB_int_decode'] = np.int32(2)
-        elif isinstance(value, bool):
-            node = group.create_dataset(name, data=np.array([[value]], np.uint8))
-            node.attrs['MATLAB_int_decode'] = np.int32(1)
-        else:
-            array = np.atleast_2d(np.asarray(value))
-            options = self._options if array.size > 1000 else {}
-            node = group.create_dataset(name, data=array.T, **options)
-        node.attrs['MATLAB_class'] = np.bytes_(_matlab_class(value))
-        return node
-
-    def _struct(self, group, name: str, value: Struct):
-        node = group.create_group(name)
-        node.attrs['MATLAB_class'] = np.bytes_('struct')
-        for field in value[0]:
-            if len(value) == 1:
-                self.write(node, field, value[0][field])
-            else:
-                self._references(node, field, [element[field] for element in value])
-        return node
-
-    def _references(self, group, name: str, values: list):
-        references = np.empty((len(values), 1), self._ref_dtype)
-        for i, value in enumerate(values):
-            self._count += 1
-            references[i, 0] = self.write(self._refs, f'r{self._count}', value).ref
-        return group.create_dataset(name, data=references, dtype=self._ref_dtype)
-
-    @staticmethod
-    def _empty(group, name: str, kind: str):
-        node = group.create_dataset(name, data=np.zeros(2, np.uint64))
-        node.attrs['MATLAB_class'] = np.bytes_(kind)
-        node.attrs['MATLAB_empty'] = np.uint8(1)
-        return node
-
-
-def _matlab_class(value: object) -> str:
-    if isinstance(value, Cell):
-        return 'cell'
-    if isinstance(value, str):
-        return 'char'
-    if isinstance(value, bool):
-        return 'logical'
-    name = np.asarray(value).dtype.name
-    return {'float32': 'single', 'float64': 'double'}.get(name, name)

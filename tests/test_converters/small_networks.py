@@ -1,13 +1,9 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Networks of the released layout with a narrow fc6 and fc7, and the config that runs them."""
 
-from __future__ import annotations
-
 import numpy as np
 from mmengine.config import Config
-from test_converters.released_layout import RGB_MEAN, VGG, Cell, Struct, random_params
-
-from mmseg_lrr.converters.mat_values import StructArray
+from test_converters.released_layout import LEVELS, RGB_MEAN, VGG, random_params
 
 FC_CHANNELS = 16
 
@@ -17,32 +13,18 @@ def config(
 ) -> Config:
     """The config of a released network."""
     mask = None if window is None else dict(type='BoundaryMask', window=window)
-    return Config(
-        dict(
-            default_scope='mmseg',
-            model=dict(
-                type='EncoderDecoder',
-                data_preprocessor=dict(
-                    type='SegDataPreProcessor',
-                    mean=RGB_MEAN.ravel().tolist(),
-                    std=[1.0, 1.0, 1.0],
-                    bgr_to_rgb=True,
-                    size_divisor=32,
-                    test_cfg=dict(size_divisor=32),
-                ),
-                backbone=dict(type='VGG16FC', fc_channels=fc_channels),
-                decode_head=dict(
-                    type='LRRHead',
-                    in_channels=[256, 512, 512, fc_channels],
-                    num_classes=num_classes,
-                    boundary_mask=mask,
-                    **head,
-                ),
-                train_cfg=dict(),
-                test_cfg=dict(mode='whole'),
-            ),
-        )
+    head = dict(type='LRRHead', num_classes=num_classes, boundary_mask=mask, **head)
+    data = dict(type='SegDataPreProcessor', mean=RGB_MEAN.ravel().tolist(), std=[1.0, 1.0, 1.0])
+    size = dict(size_divisor=32)
+    model = dict(
+        type='EncoderDecoder',
+        data_preprocessor=dict(data, bgr_to_rgb=True, **size, test_cfg=size),
+        backbone=dict(type='VGG16FC', fc_channels=fc_channels),
+        decode_head=dict(head, in_channels=[256, 512, 512, fc_channels]),
+        train_cfg=dict(),
+        test_cfg=dict(mode='whole'),
     )
+    return Config(dict(default_scope='mmseg', model=model))
 
 
 def hollow_params(**options: object) -> dict[str, np.ndarray]:
@@ -50,31 +32,16 @@ def hollow_params(**options: object) -> dict[str, np.ndarray]:
     return random_params(0, fc_channels=FC_CHANNELS, hollow_vgg=True, **options)
 
 
-def plain(value: object) -> object:
-    """What reading a value back from a file gives."""
-    if isinstance(value, Struct):
-        return StructArray({k: plain(v) for k, v in element.items()} for element in value)
-    if isinstance(value, Cell):
-        return [plain(element) for element in value]
-    if isinstance(value, dict):
-        return StructArray([{k: plain(v) for k, v in value.items()}])
-    if isinstance(value, bool | float):
-        return np.atleast_2d(np.float64(value))
-    return value
-
-
 def expected_state_dict(
     params: dict[str, np.ndarray], num_classes: int, num_bases: int = 10
 ) -> dict[str, np.ndarray]:
     """The state dict that parameters become, worked out name by name."""
-    places = ('0', '1', '3', '4', '6', '7', '8', '10', '11', '12', '14', '15', '16')
-    convolutions = {
-        name: f'backbone.features.{place}.conv'
-        for (name, *_), place in zip(VGG, places, strict=True)
-    }
-    convolutions |= {'fc6': 'backbone.fc6.conv', 'fc7': 'backbone.fc7.conv'}
+    places = (0, 1, 3, 4, 6, 7, 8, 10, 11, 12, 14, 15, 16)
+    convolutions = {name: f'features.{i}' for (name, *_), i in zip(VGG, places, strict=True)}
+    convolutions |= dict(fc6='fc6', fc7='fc7')
+    convolutions = {name: f'backbone.{place}.conv' for name, place in convolutions.items()}
     state = {'decode_head.bases_loaded': np.array(True)}
-    for level in ('32x', '16x', '8x', '4x'):
+    for level in LEVELS:
         convolutions[f'bases_coef_{level}'] = f'decode_head.coefficients.{level}'
         for short, branch in (('dil', 'dilation'), ('ero', 'erosion')):
             convolutions[f'{short}_seg{level}_coef'] = f'decode_head.{branch}.coefficients.{level}'
@@ -83,16 +50,12 @@ def expected_state_dict(
                     state[f'decode_head.{branch}.bias.{level}'] = params[bias][0]
         if f'deconv_{level}f' in params:
             # Class c owns channels c * K to c * K + K - 1.
-            filters = params[f'deconv_{level}f'][:, :, 0]
-            bases = [
-                [filters[:, :, c * num_bases + k] for k in range(num_bases)]
-                for c in range(num_classes)
-            ]
+            filters = np.moveaxis(params[f'deconv_{level}f'][:, :, 0], 2, 0)
+            bases = [filters[c * num_bases :][:num_bases] for c in range(num_classes)]
             state[f'decode_head.reconstructions.{level}.bases'] = np.array(bases)
     for name, key in convolutions.items():
         if name + 'f' in params:
             # (height, width, in, out) to (out, in, height, width).
-            filters = np.moveaxis(np.moveaxis(params[name + 'f'], 3, 0), 3, 1)
-            state[key + '.weight'] = filters
+            state[key + '.weight'] = np.moveaxis(params[name + 'f'], (3, 2), (0, 1))
             state[key + '.bias'] = params[name + 'b'][0]
     return state

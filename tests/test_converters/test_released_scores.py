@@ -23,7 +23,7 @@ from test_converters.released_layout import (
 )
 from test_converters.small_networks import FC_CHANNELS, config
 
-from mmseg_lrr.converters.from_matconvnet import convert
+from mmseg_lrr.converters.matconvnet import from_matconvnet
 
 # The accuracy asked for, in standard deviations of a level's scores.
 TOLERANCE = 1e-3
@@ -61,7 +61,7 @@ def test_scores_of_a_narrow_network(
     params = random_params(0, num_classes=num_classes, fc_channels=FC_CHANNELS)
     net = make_net(params, spelling=spelling, window=window if with_layers else None)
     source = write(tmp_path / 'model.mat', {'net': net})
-    conversion = convert(
+    conversion = from_matconvnet(
         source, window=None if with_layers else window, fc_channels=FC_CHANNELS
     )
     assert conversion.meta['lrr']['mask_window'] == window
@@ -73,7 +73,7 @@ def test_the_checkpoint_is_the_whole_model(tmp_path):
     params = random_params(0, num_classes=3, fc_channels=FC_CHANNELS)
     names = ['rock', 'paper', 'scissors']
     source = write_v7(tmp_path / 'model.mat', {'net': make_net(params, window=9, classes=names)})
-    conversion = convert(source, fc_channels=FC_CHANNELS)
+    conversion = from_matconvnet(source, fc_channels=FC_CHANNELS)
     conversion.save(tmp_path / 'model.pth')
     model = init_model(config(num_classes=3, window=9), str(tmp_path / 'model.pth'), device='cpu')
     assert model.dataset_meta['classes'] == names and len(model.dataset_meta['palette']) == 3

@@ -53,7 +53,7 @@ PRINTS = {
     'get_flops.py': 'Params: ',
     'tune_crf.py': 'no CRF',
     'trimap.widths': 'trimap_mIoU@20',
-    'config_cost.py': 'lrr4x_r18_camvid',
+    '--parts cost': '| lrr4x_r18_camvid |',
     '--help': 'usage: ',
 }
 

@@ -1,7 +1,8 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""One process's share of a test: ``share.py FOLDER IMAGES RANK``.
+"""One process's share of two tests: ``share.py FOLDER IMAGES RANK``.
 
-Writes ``FOLDER/rank<RANK>.json`` with the metrics.
+The first test is of all images; the second goes on without those whose labels are missing in
+``IMAGES/some``. Writes the metrics of both to ``FOLDER/rank<RANK>.json``.
 """
 
 import json
@@ -16,15 +17,26 @@ from small_test import CRF, make_runner
 import mmseg_lrr  # noqa: F401  (makes the stack ready before the toolbox is imported)
 
 
+def run_both(folder: Path, images: Path) -> list[dict]:
+    """Test twice; give the metrics."""
+    model = build(lrr_config(test_cfg=dict(crf=CRF, level_outputs=True)))
+    evaluator = [
+        dict(type='LRRIoUMetric', trimap=dict(widths=(1, 4), csv_path=str(folder / 'bands.csv'))),
+        dict(type='TrimapIoUMetric', widths=(2, ), prefix='apart'),
+        dict(type='VOCSubmission', output_dir=str(folder / 'out'), archive='tar')]
+    first, _ = make_runner(model, images / 'all', folder / 'first', evaluator=evaluator)
+    second, _ = make_runner(
+        model, images / 'some', folder / 'second', loop=dict(collect_failures=True))
+    return [first.test(), second.test()]
+
+
 def main(folder: str, images: str, rank: str) -> None:
     # mmengine gathers results through a folder in the working directory.
     os.chdir(folder)
     torch.distributed.init_process_group(
         'gloo', init_method=f'file://{folder}/rendezvous', rank=int(rank), world_size=2)
-    runner, _ = make_runner(
-        build(lrr_config(test_cfg=dict(crf=CRF))), Path(images), Path(folder) / 'work',
-        loop=dict(collect_failures=True))
-    Path(f'rank{rank}.json').write_text(json.dumps(runner.test()))
+    metrics = run_both(Path(folder), Path(images))
+    Path(f'rank{rank}.json').write_text(json.dumps(metrics))
     torch.distributed.destroy_process_group()
 
 

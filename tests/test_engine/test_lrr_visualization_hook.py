@@ -8,10 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
-from mmseg.registry import HOOKS, MODELS
 from mmseg.visualization import SegLocalVisualizer
 from small_segmentors import build, lrr_config, stock_config, tta_pipeline
 from torch import nn
@@ -46,7 +44,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, np.ndarray, int]]:
 
 
 def make_runner(model: nn.Module, folder: Path, work_dir: Path, *, pipeline: list | None = None,
-                backends: list | None = None, **hook: int) -> Runner:
+                **hook: int) -> Runner:
     """A runner whose config has the one line."""
     loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
                   dataset=dataset_config(folder, pipeline))
@@ -58,7 +56,7 @@ def make_runner(model: nn.Module, folder: Path, work_dir: Path, *, pipeline: lis
         test_cfg=dict(type='LRRTestLoop'),
         custom_hooks=[dict(type='LRRVisualizationHook', **hook)],
         visualizer=dict(type='SegLocalVisualizer', name=f'strips_{number}',
-                        vis_backends=backends or [dict(type='LocalVisBackend')]),
+                        vis_backends=[dict(type='LocalVisBackend')]),
         default_scope='mmseg', log_level='WARNING', experiment_name=f'strips_{number}')
 
 
@@ -95,51 +93,22 @@ def test_levels_of_some_images_are_sent(folder: Path, tmp_path: Path, sent: list
         np.testing.assert_array_equal(cv2.imread(str(file))[..., ::-1], strip)
 
 
-def test_final_output_where_there_are_no_levels(folder: Path, tmp_path: Path, sent: list) -> None:
-    model = build(stock_config())
-    runner = make_runner(model, folder, tmp_path, count=1, cell_width=60)
-    runner.val()
-    ((name, strip, _), ) = sent
-    assert name == 'val_levels_0'
-    np.testing.assert_array_equal(strip, expected_strip(
-        model, runner, folder, 0, {'prediction': 'pred_sem_seg'}))
-
-
-@pytest.mark.parametrize('crf', [False, True])
-def test_multi_scale_testing_shows_the_fused_output(folder: Path, tmp_path: Path, sent: list,
-                                                    crf: bool) -> None:
-    segmentor = build(lrr_config())
-    config = dict(type='LRRTTAModel', fusion='max')
-    if crf:
-        config['crf'] = dict(type='DenseCRF', iterations=1, bilateral_std_xy=20)
-    model = MODELS.build(ConfigDict(**config, module=segmentor)).eval()
-    runner = make_runner(model, folder, tmp_path, count=1, cell_width=60,
-                         pipeline=tta_pipeline(file=True))
+@pytest.mark.parametrize('name', ['prediction', 'ms', 'ms-crf'])
+def test_final_output_where_there_are_no_levels(folder: Path, tmp_path: Path, sent: list,
+                                                name: str) -> None:
+    """Of mmseg's segmentor, and in multi-scale testing."""
+    if name == 'prediction':
+        model, pipeline = build(stock_config()), None
+    else:
+        crf = dict(type='DenseCRF', iterations=1, bilateral_std_xy=20) if 'crf' in name else None
+        model = build(dict(type='LRRTTAModel', module=lrr_config(), crf=crf))
+        pipeline = tta_pipeline(file=True)
+    runner = make_runner(model, folder, tmp_path, count=1, cell_width=60, pipeline=pipeline)
     runner.test()
-    ((name, strip, _), ) = sent
-    assert name == 'test_levels_0'
-    np.testing.assert_array_equal(strip, expected_strip(
-        model, runner, folder, 0, {'ms+crf' if crf else 'ms': 'pred_sem_seg'}))
-
-
-def test_tensorboard_takes_the_strips(folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip('tensorboard', reason='tensorboard is not installed')
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    runner = make_runner(build(lrr_config()), folder, tmp_path, count=2, cell_width=60,
-                         backends=[dict(type='TensorboardVisBackend')])
-    runner.val()
-    (events, ) = tmp_path.rglob('events.out*')
-    log = EventAccumulator(str(events)).Reload()
-    assert sorted(log.Tags()['images']) == ['val_levels_0', 'val_levels_4']
-
-
-def test_options_are_checked() -> None:
-    for options, message in (
-        (dict(count=0), 'count must be an integer >= 1, got 0'),
-        (dict(cell_width=20), 'cell_width must be an integer >= 40, got 20'),
-    ):
-        with pytest.raises(ValueError, match=message):
-            HOOKS.build(dict(type='LRRVisualizationHook', **options))
+    ((title, strip, _), ) = sent
+    assert title == 'test_levels_0'
+    np.testing.assert_array_equal(
+        strip, expected_strip(model, runner, folder, 0, {name: 'pred_sem_seg'}))
 
 
 @pytest.fixture(autouse=True)

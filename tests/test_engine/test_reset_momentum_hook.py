@@ -7,12 +7,12 @@ from mmengine.optim import OptimWrapper
 from mmseg.registry import HOOKS
 
 
-def train(optimizer: type, epochs: int, reset: bool, **options: float) -> float:
-    """Two steps an epoch on x^2 / 2 from 1; gives x."""
+def train(optimizer: type, reset: bool, **options: float) -> float:
+    """Three epochs of two steps on x^2 / 2 from 1; gives x."""
     x = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
     runner = SimpleNamespace(optim_wrapper=OptimWrapper(optimizer([x], lr=0.1, **options)))
     hook = HOOKS.build(dict(type='ResetMomentumHook'))
-    for _ in range(epochs):
+    for _ in range(3):
         if reset:
             hook.before_train_epoch(runner)
         for _ in range(2):
@@ -27,11 +27,5 @@ def test_every_epoch_starts_without_momentum() -> None:
         for _ in range(2):
             momentum = 0.9 * momentum + x
             x -= 0.1 * momentum
-    options = dict(momentum=0.9)
-    assert train(torch.optim.SGD, 3, True, **options) == pytest.approx(x, rel=1e-12)
-    assert train(torch.optim.SGD, 3, False, **options) != pytest.approx(x, rel=1e-3)
-
-
-@pytest.mark.parametrize('optimizer', [torch.optim.SGD, torch.optim.AdamW])
-def test_without_momentum_nothing_changes(optimizer: type) -> None:
-    assert train(optimizer, 3, True) == train(optimizer, 3, False)
+    assert train(torch.optim.SGD, True, momentum=0.9) == pytest.approx(x, rel=1e-12)
+    assert train(torch.optim.AdamW, True) == train(torch.optim.AdamW, False)

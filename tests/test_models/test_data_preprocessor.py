@@ -44,7 +44,7 @@ def test_small_squares_are_padded_with_the_authors_grey() -> None:
     assert (found[:, 24:] == 255).all() and (found[:, :, 24:] == 255).all()
 
 
-def test_without_options_it_is_the_toolboxs() -> None:
+def test_without_options_it_is_mmsegs() -> None:
     stock = MODELS.build(dict(type='SegDataPreProcessor', mean=MEAN, std=STD, bgr_to_rgb=True,
                               size=(32, 32), pad_val=0, seg_pad_val=255))
     ours = build(size=(32, 32))
@@ -92,11 +92,13 @@ def test_testing_is_left_alone() -> None:
     assert result['inputs'].shape == (1, 3, 20, 36)
 
 
-@pytest.mark.parametrize('options, named', [
-    (dict(raw_pad_value=-1), 'raw_pad_value'),
-    (dict(raw_pad_value='grey'), 'raw_pad_value'),
-    (dict(scale_augmentation=dict(type='RandomFlip', prob=0.5)), 'scale_augmentation'),
-])
-def test_bad_options_are_named(options: dict, named: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=named):
-        build(size=(32, 32), **options)
+def test_labels_of_another_size_are_named() -> None:
+    """Scaled, they would fit and be wrong."""
+    data = batch((30, 50))
+    sample = data['data_samples'][0]
+    del sample.gt_sem_seg
+    sample.gt_sem_seg = PixelData(data=torch.zeros(1, 30, 40, dtype=torch.int64))
+    sample.set_metainfo(dict(seg_map_path='a.png'))
+    preprocessor = build(size_divisor=32, scale_augmentation=dict(type='ScaleAugmentation'))
+    with pytest.raises(ValueError, match=r"a\.png .* size \(30, 50\), got \(30, 40\)"):
+        preprocessor(data, True)

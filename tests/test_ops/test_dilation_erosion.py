@@ -54,22 +54,12 @@ def assert_targets(actual: tuple, expected: tuple) -> None:
 # ---------------------------------------------------------------------------- footprints
 
 
-def test_pixel_counts_of_the_spec() -> None:
-    assert footprint_of(row_half_widths(32)).sum() == 3209
-    assert footprint_of(row_half_widths(32, 'octagon')).sum() == 3285
-
-
-@pytest.mark.parametrize('radius', [0, 1, 2, 3, 5, 13, 32, 127, 200])
+@pytest.mark.parametrize('radius', [0, 1, 5, 32, 127])
 def test_disk(radius: int) -> None:
     np.testing.assert_array_equal(footprint_of(row_half_widths(radius)), references.disk(radius))
 
 
-def test_octagon_of_the_spec() -> None:
-    np.testing.assert_array_equal(footprint_of(row_half_widths(32, 'octagon')),
-                                  trimmed(references.octagon32()))
-
-
-@pytest.mark.parametrize('radius', [4, 5, 6, 7, 8, 9, 10, 11, 15, 16, 20, 31, 32, 33, 50, 64])
+@pytest.mark.parametrize('radius', [4, 5, 7, 10, 16, 32, 33, 50])
 def test_octagon_is_the_sum_of_its_lines(radius: int) -> None:
     np.testing.assert_array_equal(footprint_of(row_half_widths(radius, 'octagon')),
                                   trimmed(references.matlab_disk(radius)))
@@ -92,12 +82,22 @@ def test_one_pixel_grows_to_the_footprint(footprint: str, count: int) -> None:
 # ---------------------------------------------------------------------------- brute force
 
 
-@pytest.mark.parametrize('radius', [0, 1, 2, 3, 5])
+@pytest.fixture(params=['CPU', 'other devices'])
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off the CPU all classes are dilated, some planes at a time; here both ways run on a CPU."""
+    if request.param == 'other devices':
+        monkeypatch.setattr('mmseg_lrr.ops.dilation_erosion._knows_values', lambda labels: False)
+        monkeypatch.setattr('mmseg_lrr.ops.dilation_erosion._GPU_CHUNK', 1 << 10)
+
+
+@pytest.mark.usefixtures('_way')
+@pytest.mark.parametrize('radius', [0, 1, 3, 32])
 def test_disk_equals_brute_force(radius: int) -> None:
     labels = blobs(3, 14, 17, 4, seed=radius)
-    assert_targets(
-        dilation_erosion_targets(torch.from_numpy(labels), 4, radius),
-        references.dilation_erosion(labels, 4, references.disk(radius)))
+    labels[2] = 255  # all of it background
+    assert_targets(  # of five classes, one of them in no image
+        dilation_erosion_targets(torch.from_numpy(labels), 5, radius),
+        references.dilation_erosion(labels, 5, references.disk(radius)))
 
 
 @pytest.mark.parametrize('radius', [4, 5, 7])
@@ -108,8 +108,8 @@ def test_octagon_equals_brute_force(radius: int) -> None:
         references.dilation_erosion(labels, 3, references.matlab_disk(radius)))
 
 
-@pytest.mark.parametrize('size', [(1, 1), (1, 30), (30, 1), (2, 3), (33, 65)])
-@pytest.mark.parametrize('stride', [1, 2, 4, 8])
+@pytest.mark.parametrize('size', [(1, 1), (1, 30), (33, 65)])
+@pytest.mark.parametrize('stride', [2, 8])
 def test_strides_pick_cell_centres(stride: int, size: tuple[int, int]) -> None:
     labels = blobs(2, *size, 3)
     expected = references.dilation_erosion(labels, 3, references.disk(6))
@@ -121,17 +121,8 @@ def test_strides_pick_cell_centres(stride: int, size: tuple[int, int]) -> None:
     assert_targets(actual, tuple(picked))
 
 
-@pytest.mark.parametrize('size', [(1, 1), (1, 40), (40, 1), (5, 7)])
-@pytest.mark.parametrize('radius', [32, 127, 128, 200])
-def test_radius_beyond_the_image(radius: int, size: tuple[int, int]) -> None:
-    labels = blobs(2, *size, 3)
-    assert_targets(
-        dilation_erosion_targets(torch.from_numpy(labels), 3, radius),
-        references.dilation_erosion(labels, 3, references.disk(radius)))
-
-
-@pytest.mark.parametrize('stride', [1, 4])
-@pytest.mark.parametrize('radius', [63, 64, 126, 127, 128, 129, 200, 255, 256, 300])
+@pytest.mark.parametrize('stride', [4])
+@pytest.mark.parametrize('radius', [64, 127, 128, 256])
 def test_long_radii_on_long_maps(radius: int, stride: int) -> None:
     """Distances fit the small integers that they are kept in."""
     labels = np.zeros((1, 40, 700), np.int64)
@@ -186,12 +177,6 @@ def test_ignored_pixels_are_background() -> None:
             assert torch.equal(actual, expected)
 
 
-def test_all_ignored_is_all_background() -> None:
-    labels = torch.full((2, 9, 11), 255)
-    for maps in dilation_erosion_targets(labels, 4, 3):
-        assert (maps[:, 0] == 1).all() and (maps[:, 1:] == -1).all()
-
-
 def test_another_ignore_index() -> None:
     labels = blobs(1, 12, 13, 3)
     signed = np.where(labels == 255, -100, labels)
@@ -201,24 +186,7 @@ def test_another_ignore_index() -> None:
         assert torch.equal(actual, expected)
 
 
-def test_absent_classes() -> None:
-    labels = torch.from_numpy(blobs(2, 12, 13, 3))
-    for maps in dilation_erosion_targets(labels, 21, 3):
-        assert maps.shape == (2, 21, 12, 13)
-        assert (maps[:, 3:] == -1).all()
-
-
-def test_defaults_are_the_released_ones() -> None:
-    labels = torch.from_numpy(blobs(1, 70, 75, 4))
-    for actual, expected in zip(
-            dilation_erosion_targets(labels, 4),
-            dilation_erosion_targets(labels, 4, 32, 255, footprint='disk', stride=1), strict=True):
-        assert actual.dtype == torch.float32
-        assert torch.equal(actual, expected)
-        assert set(actual.unique().tolist()) <= {-1., 1.}
-
-
-@pytest.mark.parametrize('dtype', [torch.uint8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.int64])
 def test_integer_types_and_layouts(dtype: torch.dtype) -> None:
     labels = torch.from_numpy(blobs(2, 12, 13, 3))
     expected = dilation_erosion_targets(labels, 3, 3)
@@ -247,16 +215,10 @@ def test_more_classes_than_one_chunk() -> None:
     (dict(radius=-1), 'radius .*-1'),
     (dict(radius=3, footprint='octagon'), 'radius .*4.*3'),
     (dict(footprint='square'), "footprint .*disk.*octagon.*'square'"),
-    (dict(stride=0), 'stride .*0'),
 ])
 def test_refuses_options(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dilation_erosion_targets(torch.zeros(1, 4, 4, dtype=torch.int64), 2, **options)
-
-
-def test_refuses_a_shape() -> None:
-    with pytest.raises(ValueError, match=r'\(4, 4\)'):
-        dilation_erosion_targets(torch.zeros(4, 4, dtype=torch.int64), 2)
 
 
 # ---------------------------------------------------------------------------- real labels
@@ -298,16 +260,3 @@ def test_real_labels_with_an_octagon(shared_data) -> None:
                                                   cv2.erode(mask, kernel)), strict=True):
                 np.testing.assert_array_equal(actual[0, c].numpy() > 0,
                                               references.subsample(expected[None], 8)[0] > 0)
-
-
-@pytest.mark.parametrize('value', [3, -1, 254])
-def test_labels_that_are_no_class_are_named(value):
-    labels = torch.zeros(2, 4, 4, dtype=torch.int64)
-    labels[0, 1, 2] = value
-    with pytest.raises(ValueError, match=rf'labels must be 0 .. 2 or 255, got \[{value}\]'):
-        dilation_erosion_targets(labels, 3, radius=2)
-
-
-def test_labels_that_are_no_integers_are_refused():
-    with pytest.raises(TypeError, match='labels must be integers, got torch.float32'):
-        dilation_erosion_targets(torch.zeros(1, 4, 4), 3, radius=2)

@@ -11,7 +11,7 @@ from mmseg_lrr.ops.sliding import sliding_range
 
 from .. import references
 
-WINDOWS = (1, 3, 5, 7, 9, 11, 13, 15, 17)
+WINDOWS = (1, 3, 9, 13, 17)
 # Heights and widths, many of them smaller than the larger windows.
 SIZES = ((1, 1), (1, 7), (9, 1), (2, 3), (5, 16), (8, 9), (17, 17), (20, 33))
 
@@ -33,31 +33,35 @@ def whole_numbers(*shape: int) -> Tensor:
     return torch.randint(-50, 51, shape).float()
 
 
-@pytest.mark.parametrize('size', SIZES)
+@pytest.fixture(params=['CPU', 'other devices'])
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient has two ways; here both run on a CPU."""
+    if request.param == 'other devices':
+        monkeypatch.setattr('mmseg_lrr.ops.sliding.on_eager_cpu', lambda x: False)
+
+
 @pytest.mark.parametrize('window', WINDOWS)
-def test_equals_loops_and_pooling(window: int, size: tuple[int, int]) -> None:
-    x = torch.randn(2, 3, *size)
-    out = sliding_range(x, window)
-    np.testing.assert_array_equal(out.numpy(), references.sliding_range(x.numpy(), window))
-    assert torch.equal(out, by_pooling(x, window))
+def test_equals_loops_and_pooling(window: int) -> None:
+    for size in SIZES:
+        x = torch.randn(2, 3, *size)
+        out = sliding_range(x, window)
+        np.testing.assert_array_equal(out.numpy(), references.sliding_range(x.numpy(), window))
+        assert torch.equal(out, by_pooling(x, window))
 
 
-def test_window_of_one_is_zero() -> None:
-    x = torch.randn(1, 2, 4, 5)
-    assert torch.equal(sliding_range(x, 1), torch.zeros_like(x))
-
-
-@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.usefixtures('_way')
 @pytest.mark.parametrize('window', WINDOWS)
-def test_gradient_equals_pooling(window: int, size: tuple[int, int]) -> None:
-    x = torch.randn(2, 3, *size)
-    upstream = whole_numbers(*x.shape)
-    assert torch.equal(gradient(sliding_range, x, window, upstream),
-                       gradient(by_pooling, x, window, upstream))
+def test_gradient_equals_pooling(window: int) -> None:
+    for size in SIZES:
+        x = torch.randn(2, 3, *size)
+        upstream = whole_numbers(*x.shape)
+        assert torch.equal(gradient(sliding_range, x, window, upstream),
+                           gradient(by_pooling, x, window, upstream))
 
 
+@pytest.mark.usefixtures('_way')
 @pytest.mark.parametrize('kind', ['constant', 'one hot', 'two values', 'few values', 'saturated'])
-@pytest.mark.parametrize('window', (3, 9, 17))
+@pytest.mark.parametrize('window', (3, 9))
 def test_gradient_at_ties_equals_pooling(window: int, kind: str) -> None:
     shape = (2, 4, 19, 23)
     if kind == 'constant':
@@ -76,39 +80,16 @@ def test_gradient_at_ties_equals_pooling(window: int, kind: str) -> None:
                        gradient(by_pooling, x, window, upstream))
 
 
-@pytest.mark.parametrize('window', (3, 5, 9))
-def test_gradcheck(window: int) -> None:
+def test_gradcheck() -> None:
     # Distinct values, further apart than the checker's steps.
     x = torch.randperm(2 * 2 * 6 * 7).double().view(2, 2, 6, 7) / 10
-    assert torch.autograd.gradcheck(lambda x: sliding_range(x, window), x.requires_grad_())
+    assert torch.autograd.gradcheck(lambda x: sliding_range(x, 5), x.requires_grad_())
 
 
-def test_gradient_reaches_the_extrema_alone() -> None:
-    x = torch.zeros(1, 1, 5, 5)
-    x[0, 0, 1, 3], x[0, 0, 4, 0] = 2., -3.
-    upstream = torch.zeros_like(x)
-    upstream[0, 0, 2, 2] = 7.
-    expected = torch.zeros_like(x)
-    expected[0, 0, 1, 3], expected[0, 0, 4, 0] = 7., -7.
-    assert torch.equal(gradient(sliding_range, x, 5, upstream), expected)
-
-
-@pytest.mark.parametrize('shape', [(1, 1, 6, 5), (3, 1, 6, 5), (1, 21, 6, 5), (5, 7, 6, 5)])
-def test_images_and_channels_are_independent(shape: tuple[int, ...]) -> None:
-    x = torch.randn(shape)
-    upstream = whole_numbers(*shape)
-    out = sliding_range(x, 5)
-    grads = gradient(sliding_range, x, 5, upstream)
-    for n in range(shape[0]):
-        for c in range(shape[1]):
-            alone = x[n:n + 1, c:c + 1]
-            assert torch.equal(out[n:n + 1, c:c + 1], sliding_range(alone, 5))
-            assert torch.equal(grads[n:n + 1, c:c + 1],
-                               gradient(sliding_range, alone, 5, upstream[n:n + 1, c:c + 1]))
-
-
-def test_more_planes_than_one_chunk() -> None:
-    # More planes of 200x300 than a CPU chunk holds, and not a multiple of it.
+@pytest.mark.usefixtures('_way')
+def test_more_planes_than_one_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    # More planes of 200x300 than a chunk holds, and not a multiple of it.
+    monkeypatch.setattr('mmseg_lrr.ops.sliding._GPU_CHUNK', 1 << 18)
     x = torch.randn(1, 10, 200, 300)
     upstream = whole_numbers(*x.shape)
     assert torch.equal(sliding_range(x, 9), by_pooling(x, 9))
@@ -156,16 +137,6 @@ def test_other_types(dtype: torch.dtype) -> None:
                        gradient(by_pooling, x.double(), 9, upstream.double()))
 
 
-def test_input_is_left_as_it_is() -> None:
-    x = torch.randn(2, 3, 8, 9)
-    upstream = torch.randn(2, 3, 8, 9)
-    x_before, upstream_before = x.clone(), upstream.clone()
-    gradient(sliding_range, x, 5, upstream)
-    sliding_range(x, 5)
-    assert torch.equal(x, x_before)
-    assert torch.equal(upstream, upstream_before)
-
-
 def test_keeps_its_input_alone_for_the_gradient() -> None:
     saved = []
     x = torch.randn(2, 3, 32, 33, requires_grad=True)
@@ -174,16 +145,15 @@ def test_keeps_its_input_alone_for_the_gradient() -> None:
     assert [t.data_ptr() for t in saved] == [x.data_ptr()]
 
 
-@pytest.mark.parametrize('window', (1, 3, 9))
-def test_compiled_gradient_at_ties_equals_pooling(window: int) -> None:
+def test_compiled_gradient_at_ties_equals_pooling() -> None:
     """One program for several sizes, and the gradient where the uncompiled one sends it."""
     compiled = torch.compile(sliding_range, backend='aot_eager', fullgraph=True)
     for size in ((19, 23), (24, 17), (4, 30)):
         x = torch.randint(0, 4, (2, 3, *size)).float()
         upstream = whole_numbers(*x.shape)
-        assert torch.equal(compiled(x, window), by_pooling(x, window))
-        assert torch.equal(gradient(compiled, x, window, upstream),
-                           gradient(by_pooling, x, window, upstream))
+        assert torch.equal(compiled(x, 9), by_pooling(x, 9))
+        assert torch.equal(gradient(compiled, x, 9, upstream),
+                           gradient(by_pooling, x, 9, upstream))
 
 
 def test_plain_operators_for_exporters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,14 +179,3 @@ def test_cannot_be_differentiated_twice() -> None:
     first, = torch.autograd.grad((sliding_range(x, 3)**2).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match='twice'):
         first.sum().backward()
-
-
-@pytest.mark.parametrize('window', [-3, 0, 2, 8])
-def test_refuses_a_window(window: int) -> None:
-    with pytest.raises(ValueError, match=f'window .*odd.*{window}'):
-        sliding_range(torch.zeros(1, 1, 4, 4), window)
-
-
-def test_refuses_a_shape() -> None:
-    with pytest.raises(ValueError, match=r'\(3, 4, 5\)'):
-        sliding_range(torch.zeros(3, 4, 5), 3)

@@ -52,8 +52,9 @@ def make_head(seed: int, num_levels: int = 4, num_classes: int = 3, **options: o
         type='LRRHead', in_channels=[2, 3, 2, 3][-num_levels:], num_classes=num_classes,
         num_bases=3, dilation_erosion=None, **options))
     head.set_bases(torch.randn(num_classes, 3, 32, 32))
-    for parameter in head.coefficients.parameters():
-        nn.init.normal_(parameter)
+    for level in head.levels.values():
+        for parameter in level.coefficients.parameters():
+            nn.init.normal_(parameter)
     return head.double().eval()
 
 
@@ -87,11 +88,12 @@ def test_permuting_the_classes_permutes_the_output(examples: int) -> None:
         with torch.no_grad():
             for level in head.levels:
                 for name in ('weight', 'bias'):
-                    value = getattr(head.coefficients[level], name)
+                    value = getattr(head.levels[level].coefficients, name)
                     grouped = value.view(num_classes, 3, *value.shape[1:])
-                    getattr(other.coefficients[level], name).copy_(
+                    getattr(other.levels[level].coefficients, name).copy_(
                         grouped[order].reshape(value.shape))
-                other.reconstructions[level].bases.copy_(head.reconstructions[level].bases[order])
+                other.levels[level].reconstruction.bases.copy_(
+                    head.levels[level].reconstruction.bases[order])
         features = make_features(head, seed)
         expected = {level: scores[:, order] for level, scores in levels_of(head, features).items()}
         assert_same(levels_of(other, features), expected)
@@ -134,10 +136,10 @@ def test_a_flip_with_flipped_bases_flips_the_output(examples: int) -> None:
         flipped = copy.deepcopy(head)
         with torch.no_grad():
             for level in head.levels:
-                flipped.coefficients[level].weight.copy_(
-                    head.coefficients[level].weight.flip(axes))
-                flipped.reconstructions[level].bases.copy_(
-                    head.reconstructions[level].bases.flip(axes))
+                flipped.levels[level].coefficients.weight.copy_(
+                    head.levels[level].coefficients.weight.flip(axes))
+                flipped.levels[level].reconstruction.bases.copy_(
+                    head.levels[level].reconstruction.bases.flip(axes))
         features = make_features(head, seed)
         expected = {level: scores.flip(axes) for level, scores in levels_of(head, features).items()}
         assert_same(levels_of(flipped, [feature.flip(axes) for feature in features]), expected)
@@ -152,8 +154,8 @@ def test_a_level_without_coefficients_leaves_the_coarser_prediction(examples: in
               data: st.DataObject) -> None:
         head = make_head(seed, num_levels, boundary_mask=mask, upsample_border=border)
         index = data.draw(st.integers(1, num_levels - 1))
-        coarse, fine = head.levels[index - 1:index + 1]
-        for parameter in head.coefficients[fine].parameters():
+        coarse, fine = list(head.levels)[index - 1:index + 1]
+        for parameter in head.levels[fine].coefficients.parameters():
             nn.init.zeros_(parameter)
         scores = levels_of(head, make_features(head, seed))
         expected = scores[coarse]

@@ -1,71 +1,185 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""The converters' command lines, run in this process."""
+"""The converters' command lines, and the way back to MatConvNet."""
 
 import functools
-import runpy
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.io
 import torch
-from test_converters.released_layout import make_net, random_params, write_v7
-from test_converters.small_networks import FC_CHANNELS, config
+from mmengine.registry import DefaultScope
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from test_converters import dagnn
+from test_converters.reference_network import lrr
+from test_converters.released_layout import LEVELS, RGB_MEAN, make_net, random_params, write_v7
+from test_converters.small_networks import FC_CHANNELS, config, expected_state_dict
 
-from mmseg_lrr.converters import from_matconvnet
+sys.path.append(str(Path(__file__).parents[2] / 'tools' / 'model_converters'))
+
+import matconvnet2mmseg
+import mmseg2matconvnet
+from mmseg2matconvnet import to_matconvnet
+
+from mmseg_lrr.converters.mat_file import write_mat
+from mmseg_lrr.converters.matconvnet import from_matconvnet
+
+CLASSES = ['rock', 'paper', 'scissors']
+
+
+@pytest.fixture(scope='module')
+def params() -> dict[str, np.ndarray]:
+    return random_params(0, num_classes=3, fc_channels=FC_CHANNELS, de_levels=LEVELS[:2])
+
+
+@pytest.fixture(scope='module')
+def weights(params) -> dict[str, torch.Tensor]:
+    return {k: torch.tensor(v) for k, v in expected_state_dict(params, 3).items()}
 
 
 @pytest.fixture
-def run(repo_root, monkeypatch, capsys):
-    """Runs a converter; returns what it printed, to the output and as errors."""
+def checkpoint(tmp_path, weights):
+    """A checkpoint as training leaves it: no word of mean colour or window."""
+    meta = dict(dataset_meta=dict(classes=CLASSES))
+    torch.save(dict(state_dict=weights, meta=meta), tmp_path / 'iter_1.pth')
+    return tmp_path / 'iter_1.pth'
 
-    def command(name: str, *arguments: object) -> tuple[str, str]:
-        path = repo_root / 'tools' / 'model_converters' / f'{name}.py'
-        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
-        runpy.run_path(str(path), run_name='__main__')
+
+def test_there_and_back_by_command_line(tmp_path, params, monkeypatch, capsys):
+    def run(tool, *arguments: object) -> tuple[str, str]:
+        monkeypatch.setattr(sys, 'argv', ['tool', *map(str, arguments)])
+        tool.main()
         return capsys.readouterr()
 
-    return command
-
-
-@pytest.fixture
-def source(tmp_path):
-    params = random_params(0, num_classes=21, fc_channels=FC_CHANNELS, hollow_vgg=True)
-    return write_v7(tmp_path / 'model.mat', {'net': make_net(params)})
-
-
-def test_there_and_back(run, tmp_path, source, monkeypatch):
-    narrow = functools.partial(from_matconvnet.convert, fc_channels=FC_CHANNELS)
-    monkeypatch.setattr(from_matconvnet, 'convert', narrow)
-    options = config(num_classes=21, window=9)
+    narrow = functools.partial(from_matconvnet, fc_channels=FC_CHANNELS)
+    monkeypatch.setattr(matconvnet2mmseg, 'from_matconvnet', narrow)
+    options = config(num_classes=3, window=9)
     options.model.data_preprocessor.mean = [1.0, 2.0, 3.0]
     options.dump(tmp_path / 'config.py')
-    checkpoint = tmp_path / 'model.pth'
-    output, errors = run('matconvnet2mmseg', source, checkpoint, '--config', tmp_path / 'config.py')
-    moves = output.splitlines()
-    assert 'fc6b (1, 16) -> backbone.fc6.conv.bias (16,)' in moves
-    assert 'mask_window: 9' in moves and moves[-1].startswith(f'wrote {checkpoint}: 22.1')
-    warnings = [line for line in errors.splitlines() if line.startswith('WARNING')]
-    assert 'class names' in warnings[0] and 'mask window' in warnings[1]
-    assert "the config's mean colour is [1.0, 2.0, 3.0]" in warnings[2] and len(warnings) == 3
-    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    first, second, third = tmp_path / '1.mat', tmp_path / '2.mat', tmp_path / '3.mat'
+    write_v7(first, dict(net=make_net(params, window=17, classes=CLASSES)))
 
-    output, _ = run('mmseg2matconvnet', checkpoint, tmp_path / 'back.mat', '--window', 17)
-    assert 'backbone.fc6.conv.bias -> fc6b (1, 16)' in output.splitlines()
-    run('matconvnet2mmseg', tmp_path / 'back.mat', tmp_path / 'again.pth')
-    again = torch.load(tmp_path / 'again.pth', weights_only=True)
-    assert again['meta']['lrr']['mask_window'] == 17
-    assert all(torch.equal(again['state_dict'][name], value) for name, value in state.items())
+    arguments = first, tmp_path / '1.pth', '--config', tmp_path / 'config.py'
+    output, errors = run(matconvnet2mmseg, *arguments)
+    assert 'fc6b (1, 16) -> backbone.fc6.conv.bias (16,)' in output and 'mask_window: 17' in output
+    assert 'is [1.0, 2.0, 3.0], the network' in errors and errors.count('WARNING') == 2
+    # A converted checkpoint brings its mean, window and classes itself.
+    output, errors = run(mmseg2matconvnet, tmp_path / '1.pth', second)
+    assert 'backbone.fc6.conv.bias -> fc6b (1, 16)' in output and not errors
+    # The file holds the very same parameters, in the very same shapes.
+    written = scipy.io.loadmat(second)['net']['params'][0, 0][0]
+    assert {str(p['name'][0]) for p in written} == set(params)
+    for p in written:
+        value = params[str(p['name'][0])]
+        assert p['value'].dtype == np.float32 and p['value'].shape == value.shape
+        np.testing.assert_array_equal(p['value'], value)
+    run(matconvnet2mmseg, second, tmp_path / '2.pth')
+    before, after = (torch.load(tmp_path / name) for name in ('1.pth', '2.pth'))
+    assert after['meta']['lrr'].pop('source') == '2.mat'
+    assert before['meta']['lrr'].pop('source') == '1.mat'
+    assert after['meta'] == before['meta']
+    assert all(torch.equal(after['state_dict'][k], v) for k, v in before['state_dict'].items())
+    run(mmseg2matconvnet, tmp_path / '2.pth', third, '--window', 9, '--mean', 1, 2, 3)
+    again = from_matconvnet(third, fc_channels=FC_CHANNELS).meta['lrr']
+    assert again['mask_window'] == 9 and again['mean'] == [1, 2, 3]
+
+    monkeypatch.undo()
+    with pytest.raises(SystemExit, match=r'1\.mat: .*\n *wrong: fc6f is \(7, 7, 512, 16\)'):
+        run(matconvnet2mmseg, first, tmp_path / 'wide.pth')
+    assert not (tmp_path / 'wide.pth').exists()
 
 
-def test_on_errors_nothing_is_written(run, tmp_path, source):
-    """The network is narrower than the released ones."""
-    before = sorted(tmp_path.iterdir())
-    with pytest.raises(SystemExit) as caught:
-        run('matconvnet2mmseg', source, tmp_path / 'model.pth')
-    message = str(caught.value.code)
-    assert 'wrong: fc6f is single (7, 7, 512, 16), expected single (7, 7, 512, 4096)' in message
-    assert message.endswith('nothing was written')
-    torch.save(dict(state_dict={}), tmp_path / 'empty.pth')
-    with pytest.raises(SystemExit, match='no LRRHead on VGG16FC'):
-        run('mmseg2matconvnet', tmp_path / 'empty.pth', tmp_path / 'model.mat')
-    (tmp_path / 'empty.pth').unlink()
-    assert sorted(tmp_path.iterdir()) == before
+@pytest.mark.parametrize('window', [9, None])
+def test_layers_compute_what_the_network_does(tmp_path, params, checkpoint, window):
+    """MATLAB users run ``net.layers``; so does this, with a stand-in for DagNN."""
+    mask = config(num_classes=3, window=window, dilation_erosion=None)
+    write_mat(tmp_path / 'net.mat', dict(net=to_matconvnet(checkpoint, config=mask)[0]))
+    image = np.random.default_rng(1).uniform(-128, 128, (32, 64, 3))
+    found = dagnn.run(tmp_path / 'net.mat', image)
+    for level, scores in lrr(params, image, 3, window).items():
+        np.testing.assert_allclose(found[f'prediction_{level}'], scores, rtol=1e-9, atol=1e-9)
+    # The branches are there too, as pyramids of their own.
+    for branch in ('dil', 'ero'):
+        coarse, fine = found[f'{branch}_seg32x'], found[f'{branch}_seg16x']
+        assert coarse.shape == (4, 8, 3) and fine.shape == (8, 16, 3)
+        added = found[f'{branch}_seg16x_add'] + found[f'{branch}_seg32x_bil_x2']
+        np.testing.assert_array_equal(fine, added)
+    # VGG's pooling rounds up, though the levels then no longer fit each other.
+    found = dagnn.run(tmp_path / 'net.mat', image[:1, :33], until='x37')
+    assert found['x16'].shape == (1, 9, 256) and found['x37'].shape == (1, 2, FC_CHANNELS)
+
+
+def test_standard_deviation_is_folded_in(tmp_path, weights, checkpoint):
+    """MatConvNet's network subtracts a mean and no more."""
+    options = config(num_classes=3, window=9, dilation_erosion=None)
+    mean, std = [110.5, 100.25, 90.0], [58.4, 57.1, 57.4]
+    options.model.data_preprocessor.update(mean=mean, std=std)
+    net = to_matconvnet(checkpoint, config=options)[0]
+    write_mat(tmp_path / 'net.mat', dict(net=net))
+    rgb = np.random.default_rng(1).integers(0, 256, (32, 64, 3)).astype(np.uint8)
+    found = dagnn.run(tmp_path / 'net.mat', rgb.astype(float) - mean)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(options.model).eval()
+    model.load_state_dict(weights, strict=False)
+    bgr = torch.from_numpy(rgb[:, :, ::-1].copy()).permute(2, 0, 1)
+    with torch.no_grad():
+        inputs = model.data_preprocessor(dict(inputs=[bgr], data_samples=[SegDataSample()]))
+        levels = model.decode_head.forward_levels(model.extract_feat(inputs['inputs']))
+    for level, scores in levels.items():
+        expected = found[f'prediction_{level}']
+        assert np.abs(scores[0].permute(1, 2, 0).numpy() - expected).max() < 1e-4 * expected.std()
+
+
+def test_what_else_the_struct_says(checkpoint):
+    net, _, warnings = to_matconvnet(checkpoint, mean=RGB_MEAN.ravel(), window=17)
+    assert warnings == []
+    assert net['meta']['normalization']['rgbMean'].tolist() == RGB_MEAN.tolist()
+    assert net['meta']['classes'] == CLASSES
+    blocks = [layer['block'] for layer in net['layers'] if 'dilate' in layer['name']]
+    assert len(blocks) == 6
+    for block in blocks:
+        assert block['poolSize'].tolist() == [17, 17] and block['pad'].tolist() == [8] * 4
+    rates = {p['name']: p['learningRate'] for p in net['params']}
+    assert rates['conv1_1f'] == rates['fc7f'] == 1 and rates['conv1_1b'] == 2
+    assert [rates[f'bases_coef_{level}f'] for level in LEVELS] == [0.1, 0.05, 0.0125, 0.1 / 512]
+    assert rates['dil_seg16x_coeff'] == 0.05 and rates['ero_seg_deconv_16x_addb'] == 2
+    assert rates['deconv_8xf'] == rates['dil_seg_deconv_16x_addf'] == 0
+    assert rates['dec_ero_seg32x_bil_x2f'] == 0
+
+
+def test_warnings(checkpoint):
+    warnings = to_matconvnet(checkpoint, mean=(1, 2, 3))[2]
+    assert warnings == ['the mask window is not known: 9 is written']
+    replicate = config(num_classes=3, window=9, upsample_border='replicate', dilation_erosion=None)
+    (warning,) = to_matconvnet(checkpoint, config=replicate)[2]
+    assert "upsample_border is not 'zeros'" in warning
+
+
+def test_what_cannot_be_exported(tmp_path, checkpoint, weights):
+    with pytest.raises(ValueError, match='mean colour is not known'):
+        to_matconvnet(checkpoint)
+    with pytest.raises(ValueError, match='window .*8'):
+        to_matconvnet(checkpoint, mean=(1, 2, 3), window=8)
+    bgr = config(num_classes=3, window=9)
+    bgr.model.data_preprocessor.bgr_to_rgb = False
+    with pytest.raises(ValueError, match='bgr_to_rgb must be True'):
+        to_matconvnet(checkpoint, config=bgr)
+    with pytest.raises(ValueError, match='mask windows must be the same'):
+        to_matconvnet(checkpoint, config=config(num_classes=3, window=[9, 9, 17, 9]))
+    torch.save(dict(state_dict={'backbone.layer1.weight': torch.ones(1)}), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='no LRRHead on VGG16FC'):
+        to_matconvnet(tmp_path / 'other.pth')
+    state = dict(weights, **{'decode_head.conv_seg.weight': torch.zeros(1)})
+    state['auxiliary_head.conv_seg.weight'] = torch.zeros(1)
+    state['backbone.fc7.conv.weight'] = torch.zeros(16, 16, 3, 3)
+    del state['backbone.fc6.conv.bias']
+    torch.save(state, tmp_path / 'other.pth')
+    with pytest.raises(ValueError) as caught:
+        to_matconvnet(tmp_path / 'other.pth', mean=(1, 2, 3))
+    assert sorted(line.strip() for line in str(caught.value).splitlines()[1:]) == [
+        'extra: decode_head.conv_seg.weight',
+        'missing: backbone.fc6.conv.bias',
+        'wrong: backbone.fc7.conv.weight is (16, 16, 3, 3), expected (16, 16, 1, 1)',
+    ]

@@ -2,72 +2,38 @@
 """Time DenseCRF beside pydensecrf, and compare their results and memory.
 
 Prints one Markdown table. Runs of the two alternate, so that what else the machine does falls on
-both; CPU seconds are those of all threads. Where pydensecrf is not installed
-(``pip install pydensecrf2``), its columns stay empty.
+both; CPU seconds are those of all threads, memory is that of one CPU thread. Where pydensecrf is
+not installed (``pip install pydensecrf2``), its columns stay empty.
 """
 
-from __future__ import annotations
-
 import argparse
-import ctypes
 import importlib.util
 import itertools
-import multiprocessing
-import platform
-import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 
-# Before the toolbox: it prepares the stack.
+# Before mmseg: it prepares the stack.
 import mmseg_lrr  # noqa: F401
 
 # isort: split
 import numpy as np
 import torch
-from options import existing_device, whole
+from heads import device_line, peak_memory, table
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS, DenseCRF
 
-#: Width, height and classes of an image of VOC.
-SIZE = '500x375x21'
-
-COLUMNS = (
-    'size', 'preset', 'CPU s', 'pydensecrf', 'ratio', 'wall s', 'pydensecrf', 'ratio',
-    'peak GiB', 'estimated', 'pydensecrf', 'equal labels', 'greatest dQ')
+COLUMNS = ('size', 'preset', 'CPU s', 'pydensecrf', 'ratio', 'wall s', 'pydensecrf', 'ratio',
+           'peak MiB', 'pydensecrf', 'equal labels', 'greatest dQ')
+Size = tuple[int, int, int]
 
 
-def image_size(text: str) -> tuple[int, int, int]:
-    """Type of an option: width, height and classes, as 500x375x21."""
-    try:
-        width, height, classes = text.split('x')
-        return whole()(width), whole()(height), whole(2)(classes)
-    except (ValueError, argparse.ArgumentTypeError) as error:
-        raise argparse.ArgumentTypeError(
-            f'must be WIDTHxHEIGHTxCLASSES with at least 2 classes, got {text!r}') from error
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--image', type=Path, help='a photograph; without it, a painted image')
-    parser.add_argument(
-        '--sizes', nargs='+', type=image_size, default=[image_size(SIZE)], metavar='WxHxC',
-        help=f'width, height and classes; 2048x1024x19 for Cityscapes (default: {SIZE})')
-    parser.add_argument('--presets', nargs='+', choices=PRESETS, default=['kraehenbuehl'])
-    parser.add_argument('--runs', type=whole(), default=5, help='runs of each, medians are printed')
-    parser.add_argument('--threads', type=whole(), default=1, help="torch's CPU threads")
-    parser.add_argument('--device', type=existing_device, default='cpu', help="DenseCRF's device")
-    return parser.parse_args()
-
-
-def make_inputs(
-    path: Path | None, width: int, height: int, num_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image and probabilities that look like a network's.
+def make_inputs(path: Path | None, width: int, height: int, num_classes: int
+                ) -> tuple[np.ndarray, np.ndarray]:
+    """Make an image and probabilities that look like a network's.
 
     The image's grey values, smoothed, are cut into as many ranges as there are classes; the
     probabilities are the softmax of these segments, blurred, and of smooth errors.
@@ -83,8 +49,7 @@ def make_inputs(
     else:
         image = np.array(Image.open(path).convert('RGB').resize((width, height), Image.BICUBIC))
     grey = gaussian_filter(image.mean(axis=2), 3)
-    limits = np.quantile(grey, np.linspace(0, 1, num_classes + 1)[1:-1])
-    labels = np.digitize(grey, limits)
+    labels = np.digitize(grey, np.quantile(grey, np.linspace(0, 1, num_classes + 1)[1:-1]))
     logits = np.empty((num_classes, height, width), dtype=np.float32)
     for label in range(num_classes):
         error = gaussian_filter(rng.normal(size=(height, width)).astype(np.float32), 6)
@@ -94,12 +59,12 @@ def make_inputs(
 
 
 def pydensecrf_inference(image: np.ndarray, probs: np.ndarray, preset: str) -> np.ndarray:
+    """Run pydensecrf with the settings of a preset; give the marginals."""
     from pydensecrf.densecrf import DenseCRF2D
     from pydensecrf.utils import unary_from_softmax
 
     settings = PRESETS[preset]
-    num_classes, height, width = probs.shape
-    crf = DenseCRF2D(width, height, num_classes)
+    crf = DenseCRF2D(*probs.shape[:0:-1], len(probs))
     crf.setUnaryEnergy(np.ascontiguousarray(unary_from_softmax(probs)))
     crf.addPairwiseGaussian(sxy=settings['pos_std'], compat=settings['pos_weight'])
     crf.addPairwiseBilateral(
@@ -108,108 +73,63 @@ def pydensecrf_inference(image: np.ndarray, probs: np.ndarray, preset: str) -> n
     return np.array(crf.inference(settings['iterations'])).reshape(probs.shape)
 
 
-def timed(function: Callable[[], np.ndarray]) -> tuple[np.ndarray, float, float]:
-    """Return the result, the CPU seconds of all threads and the seconds on the clock."""
+def prepare(path: Path | None, size: Size, preset: str, ours: bool) -> Callable[[], np.ndarray]:
+    """Prepare a call of one of the two; what is loaded at its first use is loaded then."""
+    image, probs = make_inputs(path, *size)
+    infer = DenseCRF(preset=preset) if ours else lambda *item: pydensecrf_inference(*item, preset)
+    infer(np.ascontiguousarray(image[:50, :50]), np.ascontiguousarray(probs[:, :50, :50]))
+    return lambda: infer(image, probs)
+
+
+def timed(function: Callable[[], np.ndarray]) -> tuple[np.ndarray, tuple[float, float]]:
+    """Give the result, the CPU seconds of all threads and the seconds on the clock."""
     cpu, wall = time.process_time(), time.perf_counter()
     result = function()
-    return result, time.process_time() - cpu, time.perf_counter() - wall
+    return result, (time.process_time() - cpu, time.perf_counter() - wall)
 
 
-def _memory(field: str) -> float:
-    """Return a field of the process's status in GiB: VmRSS now, VmHWM at most."""
-    lines = Path('/proc/self/status').read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 2**20
-
-
-def _peak_in_this_process(
-    path: Path | None, size: tuple[int, int, int], preset: str, ours: bool
-) -> float:
-    torch.set_num_threads(1)
-    image, probs = make_inputs(path, *size)
-    crf = DenseCRF(preset=preset) if ours else None
-
-    def run(rows: slice, columns: slice) -> np.ndarray:
-        part = np.ascontiguousarray(image[rows, columns]), probs[:, rows, columns]
-        return crf(*part) if crf else pydensecrf_inference(*part, preset)
-
-    run(slice(0, 50), slice(0, 50))  # What is loaded at the first call is not counted.
-    ctypes.CDLL('libc.so.6').malloc_trim(0)
-    before = _memory('VmRSS')
-    Path('/proc/self/clear_refs').write_text('5')  # The peak starts anew.
-    run(slice(None), slice(None))
-    return _memory('VmHWM') - before
-
-
-def peak_memory(*args: object) -> float | None:
-    """Return the GiB that a run takes beyond its inputs on one CPU thread; None if unknown."""
-    if sys.platform != 'linux':
-        return None
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
-        return pool.submit(_peak_in_this_process, *args).result()
-
-
-def processor() -> str:
-    """Return the CPU's name where the system tells it."""
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return f'{names[0]} ({len(names)} cores)' if names else platform.machine()
-
-
-def cell(value: float | None, pattern: str) -> str:
-    return '-' if value is None else format(value, pattern)
-
-
-def row(args: argparse.Namespace, size: tuple[int, int, int], preset: str) -> list[str]:
-    """Measure one size and one preset."""
+def row(args: argparse.Namespace, size: Size, preset: str) -> list[object]:
+    """Measure one size and one preset; give the cells of :data:`COLUMNS`."""
     image, probs = make_inputs(args.image, *size)
-    crf = DenseCRF(preset=preset, threads=args.threads)
+    crf = DenseCRF(preset=preset)
     on_device = torch.tensor(probs, device=args.device)
-    has_reference = importlib.util.find_spec('pydensecrf') is not None
-
-    times, reference_times = [], []
+    beside = importlib.util.find_spec('pydensecrf') is not None
+    times, theirs = [], []
     crf(image, on_device)  # The first call also loads libraries.
     for _ in range(args.runs):
-        if has_reference:
-            expected, *spent = timed(lambda: pydensecrf_inference(image, probs, preset))
-            reference_times.append(spent)
-        result, *spent = timed(lambda: crf(image, on_device).cpu().numpy())
+        if beside:
+            expected, spent = timed(lambda: pydensecrf_inference(image, probs, preset))
+            theirs.append(spent)
+        result, spent = timed(lambda: crf(image, on_device).cpu().numpy())
         times.append(spent)
-
     cells = ['x'.join(map(str, size)), preset]
-    for kind in range(2):
-        ours = median(spent[kind] for spent in times)
-        theirs = ratio = None
-        if has_reference:
-            theirs = median(spent[kind] for spent in reference_times)
-            pairs = zip(times, reference_times, strict=True)
-            ratio = median(spent[kind] / reference[kind] for spent, reference in pairs)
-        cells += [cell(ours, '.2f'), cell(theirs, '.2f'), cell(ratio, '.2f')]
-    theirs = peak_memory(args.image, size, preset, False) if has_reference else None
-    cells.append(cell(peak_memory(args.image, size, preset, True), '.3f'))
-    cells += [cell(crf.estimate_memory(image, size[2]), '.3f'), cell(theirs, '.3f')]
-    equal = difference = None
-    if has_reference:
-        equal = (result.argmax(0) == expected.argmax(0)).mean()
-        difference = np.abs(result - expected).max()
-    return cells + [cell(equal, '.4%'), cell(difference, '.1e')]
+    for ours, other in zip(zip(*times, strict=True), zip(*theirs, strict=True)
+                           if beside else (None, None), strict=True):
+        cells += [median(ours), median(other) if beside else '-',
+                  median(a / b for a, b in zip(ours, other, strict=True)) if beside else '-']
+    cells += [peak_memory(prepare, args.image, size, preset, ours) if ours or beside else '-'
+              for ours in (True, False)]
+    return cells + ([f'{(result.argmax(0) == expected.argmax(0)).mean():.4%}',
+                     f'{np.abs(result - expected).max():.1e}'] if beside else ['-', '-'])
 
 
 def main() -> None:
-    args = parse_args()
-    where = processor()
-    if args.device != 'cpu':
-        where += f', DenseCRF on {torch.cuda.get_device_name(args.device)}'
-    print(
-        f'{where}; torch {torch.__version__}, {args.threads} thread(s); median of {args.runs} '
-        f'alternating runs; {"a painted image" if args.image is None else "a photograph"}; memory '
-        'on one CPU thread\n'
-    )
-    print('| ' + ' | '.join(COLUMNS) + ' |')
-    print('|' + ' --- |' * len(COLUMNS))
-    for size, preset in itertools.product(args.sizes, args.presets):
-        cells = row(args, size, preset)
-        print('| ' + ' | '.join(cells) + ' |', flush=True)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--image', type=Path, help='a photograph; without it, a painted image')
+    parser.add_argument(
+        '--sizes', nargs='+', default=['500x375x21'], metavar='WxHxC',
+        help='width, height and classes; 2048x1024x19 for Cityscapes (default: 500x375x21)')
+    parser.add_argument('--presets', nargs='+', choices=PRESETS, default=['kraehenbuehl'])
+    parser.add_argument('--runs', type=int, default=5, help='runs of each, medians are printed')
+    parser.add_argument('--threads', type=int, default=1, help="torch's CPU threads")
+    parser.add_argument('--device', default='cpu', help="DenseCRF's device")
+    args = parser.parse_args()
+    sizes = [tuple(map(int, text.split('x'))) for text in args.sizes]
+    rows = [row(args, *case) for case in itertools.product(sizes, args.presets)]
+    print(f'{device_line()}; DenseCRF on {args.device} with {args.threads} thread(s)\n')
+    what = 'a painted image' if args.image is None else 'a photograph'
+    print(table(f'The CRF, {what}, median of {args.runs} alternating runs', COLUMNS, rows))
 
 
 if __name__ == '__main__':

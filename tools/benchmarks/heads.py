@@ -1,30 +1,42 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""This head against a textbook port, part by part, and whole models against the toolbox's.
+"""Time this head against a textbook port, part by part, and whole models against mmseg's.
 
-    python tools/benchmarks/heads.py [--json FILE] [--models] [--growth] [--device cuda]
+    python tools/benchmarks/heads.py [--parts PART ...] [--json FILE] [--models] [--growth]
 
-Every figure is the median of several rounds in which all ways are timed in turn; ratios are of
-medians of one run. Labels are blocks of 64 pixels, weights are random. The head's training step is
-without DE, which the port does not have; the whole models' is with all of a model's own losses.
+Every figure is the median of several rounds in which all ways are timed in turn, so that a
+machine's moods hit all of them alike; ratios are of medians of one run. Labels are blocks of 64
+pixels, weights are random. The head's training step is without DE, which the port does not have;
+the whole models' is with all of a model's own losses.
+
+Parts: mask, reconstruction, head, targets (all four against the port), memory (of a training step
+of the head), models; and beside these defaults cost: the arithmetic, memory and hours that training
+each of --configs takes, by counting one step.
 """
 
 import argparse
+import copy
 import json
-import subprocess
-import sys
-from collections.abc import Callable
+import multiprocessing
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+# Before mmseg: it prepares the stack and registers the package.
+import mmseg_lrr  # noqa: F401
+
+# isort: split
 import cv2
 import torch
 from mmengine.analysis import get_model_complexity_info
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from options import GROWTH, add_arguments, add_image
-from side_by_side import device_line, seconds, table
 from textbook import (
     TextbookHead,
     block_labels,
@@ -33,21 +45,104 @@ from textbook import (
     textbook_reconstruction,
     textbook_targets,
 )
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_lrr.models import BoundaryMask, LRRHead
-from mmseg_lrr.models.decode_heads.lrr_head import subsample_labels
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
 from mmseg_lrr.ops.reconstruction import reconstruct
 from mmseg_lrr.ops.sliding import sliding_range
-from mmseg_lrr.replacing import replacing
 
 CHANNELS = (256, 512, 1024, 2048)
 ALL_MODELS = ('LRR-4x', 'DeepLabV3+', 'PSPNet', 'FCN', 'UPerNet', 'SegFormer')
+PARTS = ('mask', 'reconstruction', 'head', 'targets', 'memory', 'models')
+#: Sides of square images, and numbers of classes, that show how a cost grows.
+GROWTH = ((256, 21), (512, 19), (512, 21), (512, 150), (1024, 21))
+#: Training images of the published data sets, by list or folder; COCO's number is the poster's.
+IMAGES = {
+    'ImageSets/Segmentation/lrr_train.txt': 11295,
+    'ImageSets/Segmentation/trainaug.txt': 10582,
+    'ImageSets/Segmentation/voc20.txt': 97000,
+    'ImageSets/coarse_train_extra.txt': 19998,
+    'leftImg8bit/train': 2975,
+}
+#: Values that an optimiser keeps for each weight.
+STATES = {'SGD': 1, 'AdamW': 2}
+
+# ------------------------------------------------------------------ measuring
+
+
+def seconds(ways: Mapping[str, Callable[[], object]], runs: int = 7, device: str = 'cpu'
+            ) -> dict[str, float]:
+    """Take the median seconds of each way over ``runs`` rounds, after one that does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    wait = torch.cuda.synchronize if device != 'cpu' else lambda: None
+    for _ in range(runs + 1):
+        for name, way in ways.items():
+            wait()
+            start = time.perf_counter()
+            way()
+            wait()
+            taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values[1:]) for name, values in taken.items()}
+
+
+def peak_memory(make: Callable[..., Callable], *args: object, device: str = 'cpu',
+                threads: int = 1) -> float:
+    """Measure the MiB that the call made by ``make(*args)`` adds to the peak of a new process.
+
+    Of the GPU's memory if ``device`` is one, else of the process's (Linux).
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
+        return pool.submit(_rise, make, args, device, threads).result()
+
+
+def _rise(make: Callable[..., Callable], args: tuple, device: str, threads: int) -> float:
+    torch.set_num_threads(threads)
+    init_default_scope('mmseg')
+    call = make(*args)
+    if device != 'cpu':
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+    def status(field: str) -> int:  # VmRSS: KiB held now; VmHWM: the most held
+        lines = Path('/proc/self/status').read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+    Path('/proc/self/clear_refs').write_text('5')  # the peak counts from here
+    before = status('VmRSS')
+    call()
+    return (status('VmHWM') - before) / 1024
+
+
+def device_line(device: str = 'cpu') -> str:
+    """Name what the figures were measured on."""
+    if device != 'cpu':
+        return f'{torch.cuda.get_device_name(device)}; torch {torch.__version__}'
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text().splitlines() if info.exists() else []
+    name = next((line.split(':')[1].strip() for line in lines if 'model name' in line),
+                platform.machine())
+    return f'{name}, {torch.get_num_threads()} threads; torch {torch.__version__}'
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Write a Markdown table."""
+    lines = [f'### {title}', '', '| ' + ' | '.join(header) + ' |', '|' + '---|' * len(header)]
+    for row in rows:
+        cells = [f'{cell:.4g}' if isinstance(cell, float) else str(cell) for cell in row]
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines) + '\n'
+
+
+# ------------------------------------------------------------------ heads and models
 
 
 def build_head(num_classes: int, device: str) -> LRRHead:
-    """An LRR-4x of ResNet-50's widths without DE.
+    """Build an LRR-4x of ResNet-50's widths without DE.
 
     Its scores on :func:`build_features` have a standard deviation of 2: the time of the textbook's
     pooling depends on the values, and is least where all are nearly equal.
@@ -56,33 +151,30 @@ def build_head(num_classes: int, device: str) -> LRRHead:
     head = LRRHead(
         in_channels=CHANNELS, num_classes=num_classes, upsample_border='replicate',
         dilation_erosion=None)
-    for conv in head.coefficients.values():
-        torch.nn.init.normal_(conv.weight, std=0.005)
+    for name, parameter in head.named_parameters():
+        if name.endswith('weight'):
+            nn.init.normal_(parameter, std=0.005)
     return head.to(device)
 
 
-def build_features(size: int, batch: int, device: str) -> list[torch.Tensor]:
-    """Maps of strides 4 to 32."""
-    return [
-        torch.rand(batch, channels, size // stride, size // stride, device=device)
-        for channels, stride in zip(CHANNELS, (4, 8, 16, 32), strict=True)
-    ]
+def build_features(size: int, batch: int, device: str) -> list[Tensor]:
+    """Make feature maps of strides 4 to 32."""
+    return [torch.rand(batch, channels, size // stride, size // stride, device=device)
+            for channels, stride in zip(CHANNELS, (4, 8, 16, 32), strict=True)]
 
 
-def head_loss(head: LRRHead, features: list[torch.Tensor], labels: torch.Tensor,
-              levels: Callable | None = None) -> torch.Tensor:
-    """The sum of the head's losses for labels given as a tensor.
-
-    ``levels`` runs the head's levels in its place (compiled, in half precision).
-    """
+def head_loss(head: LRRHead, features: list[Tensor], labels: Tensor,
+              levels: Callable | None = None) -> Tensor:
+    """Sum the head's losses; ``levels`` runs its levels (compiled, in half precision)."""
     total = 0
     for level, scores in (levels or head.forward_levels)(features).items():
-        target = subsample_labels(labels, head.level_strides[level])
+        stride = head.level_strides[level]
+        target = labels[:, stride // 2::stride, stride // 2::stride].contiguous()
         total = total + head.loss_decode(scores, target)
     return total
 
 
-def training_step(module: torch.nn.Module, features: list[torch.Tensor], loss) -> None:
+def training_step(module: nn.Module, features: list[Tensor], loss: Callable[[], Tensor]) -> None:
     """Forward, loss, backward to parameters and features."""
     module.zero_grad(set_to_none=True)
     for feature in features:
@@ -91,73 +183,22 @@ def training_step(module: torch.nn.Module, features: list[torch.Tensor], loss) -
     loss().backward()
 
 
-def gradient_step(function, x: torch.Tensor, grad: torch.Tensor) -> None:
-    """Forward and backward of a function of one tensor."""
-    x.grad = None
-    function(x).backward(grad)
+def head_step(which: str, size: int, classes: int, device: str) -> Callable[[], None]:
+    """Prepare a training step of the textbook port, our head, or ours with ``with_cp``."""
+    head = build_head(classes, device).train()
+    head.with_cp = which == 'ours, with_cp'
+    port = TextbookHead(head)
+    features = build_features(size, 1, device)
+    labels = block_labels(size, 1, classes).to(device)
+    # What recomputing imports at its first use (80 MiB) is not the head's.
+    checkpoint(torch.relu, torch.zeros(1, requires_grad=True), use_reentrant=False)
+    if which == 'textbook':
+        return lambda: training_step(port, features, lambda: port.loss(features, labels))
+    return lambda: training_step(head, features, lambda: head_loss(head, features, labels))
 
 
-def peak_memory(what: str, args: argparse.Namespace) -> float:
-    """MiB that one call adds to the peak memory of a process of its own."""
-    command = [sys.executable, __file__, '--child', what, '--size', str(args.size),
-               '--classes', str(args.classes), '--threads', str(args.threads),
-               '--device', args.device]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-
-
-def run_child(args: argparse.Namespace) -> None:
-    """Print the rise of the peak memory over one call, in MiB: of this process, or of the GPU.
-
-    ``--child`` is ``head:WHICH`` (a training step) or ``model:NAME:forward|train``.
-    """
-    device = args.device
-    kind, which, *mode = args.child.split(':')
-    if kind == 'model':
-        model = build_model(which, args.classes).to(device)
-        image = torch.randn(1, 3, args.size, args.size, device=device)
-
-        def call() -> None:
-            if mode == ['train']:
-                model_step(model, image)
-            else:
-                with torch.no_grad():
-                    model(image)
-    else:
-        head = build_head(args.classes, device).train()
-        head.with_cp = which == 'ours, with_cp'
-        features = build_features(args.size, 1, device)
-        labels = block_labels(args.size, 1, args.classes).to(device)
-        port = TextbookHead(head)
-
-        # What recomputing imports at its first use (80 MiB) is not the head's.
-        checkpoint(torch.relu, torch.zeros(1, requires_grad=True), use_reentrant=False)
-
-        def call() -> None:
-            if which == 'textbook':
-                training_step(port, features, lambda: port.loss(features, labels))
-            else:
-                training_step(head, features, lambda: head_loss(head, features, labels))
-
-    if device == 'cpu':
-        Path('/proc/self/clear_refs').write_text('5')  # the peak counts from here
-        before = memory_in_use('VmRSS')
-        call()
-        print((memory_in_use('VmHWM') - before) / 1024)
-    else:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        print((torch.cuda.max_memory_allocated() - before) / 2**20)
-
-
-def memory_in_use(field: str) -> int:
-    """KiB of this process (Linux): ``VmRSS`` is what it holds now, ``VmHWM`` the most it held."""
-    lines = Path('/proc/self/status').read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field))
-
-
-def build_model(name: str, num_classes: int) -> torch.nn.Module:
-    """A ResNet-101 model of the toolbox, or this package's, as its configs have it."""
+def build_model(name: str, num_classes: int) -> nn.Module:
+    """Build a ResNet-101 model of mmseg, or this package's, as its configs have it."""
     norm_cfg = dict(type='BN', requires_grad=True)
     dilated = name in ('DeepLabV3+', 'PSPNet', 'FCN')
     backbone = dict(
@@ -166,19 +207,16 @@ def build_model(name: str, num_classes: int) -> torch.nn.Module:
         dilations=(1, 1, 2, 4) if dilated else (1, 1, 1, 1),
         strides=(1, 2, 1, 1) if dilated else (1, 2, 2, 2))
     common = dict(num_classes=num_classes, norm_cfg=norm_cfg, dropout_ratio=0.1)
-    every_map = dict(in_channels=list(CHANNELS), in_index=[0, 1, 2, 3])
+    last_map = dict(in_channels=2048, in_index=3, channels=512, **common)
+    every_map = dict(in_channels=list(CHANNELS), in_index=[0, 1, 2, 3], **common)
     heads = {
         'LRR-4x': dict(type='LRRHead', in_channels=CHANNELS, num_classes=num_classes),
-        'DeepLabV3+': dict(
-            type='DepthwiseSeparableASPPHead', in_channels=2048, in_index=3, channels=512,
-            dilations=(1, 12, 24, 36), c1_in_channels=256, c1_channels=48, **common),
-        'PSPNet': dict(type='PSPHead', in_channels=2048, in_index=3, channels=512,
-                       pool_scales=(1, 2, 3, 6), **common),
-        'FCN': dict(type='FCNHead', in_channels=2048, in_index=3, channels=512, num_convs=2,
-                    concat_input=True, **common),
-        'UPerNet': dict(type='UPerHead', pool_scales=(1, 2, 3, 6), channels=512, **every_map,
-                        **common),
-        'SegFormer': dict(type='SegformerHead', channels=256, **every_map, **common),
+        'DeepLabV3+': dict(type='DepthwiseSeparableASPPHead', dilations=(1, 12, 24, 36),
+                           c1_in_channels=256, c1_channels=48, **last_map),
+        'PSPNet': dict(type='PSPHead', pool_scales=(1, 2, 3, 6), **last_map),
+        'FCN': dict(type='FCNHead', num_convs=2, concat_input=True, **last_map),
+        'UPerNet': dict(type='UPerHead', pool_scales=(1, 2, 3, 6), channels=512, **every_map),
+        'SegFormer': dict(type='SegformerHead', channels=256, **every_map),
     }
     # Normalisation as in testing: batches of one have no statistics at a pooled pixel.
     model = MODELS.build(ConfigDict(
@@ -189,202 +227,322 @@ def build_model(name: str, num_classes: int) -> torch.nn.Module:
     return model
 
 
-def model_step(model: torch.nn.Module, image: torch.Tensor) -> None:
-    """Forward, the model's own losses (LRR's with DE) and backward of a whole model."""
-    model.zero_grad(set_to_none=True)
+def samples_of(labels: Tensor) -> list[SegDataSample]:
+    """Wrap (N, H, W) labels as a data preprocessor does."""
+    return [SegDataSample(gt_sem_seg=PixelData(data=item[None]),
+                          metainfo=dict(img_shape=tuple(item.shape))) for item in labels]
+
+
+def model_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Sum a model's own losses (LRR's with DE)."""
+    losses = model.loss(images, samples_of(labels))
+    return sum(value for name, value in losses.items() if 'loss' in name)
+
+
+def model_step(model: nn.Module, image: Tensor) -> None:
+    """Forward, losses and backward of a whole model."""
     labels = block_labels(image.shape[-1], 1, model.num_classes).to(image.device)
-    sample = SegDataSample(gt_sem_seg=PixelData(data=labels),
-                           metainfo=dict(img_shape=tuple(image.shape[2:])))
-    losses = model.loss(image, [sample])
-    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    model.zero_grad(set_to_none=True)
+    model_loss(model, image, labels).backward()
 
 
-class Comparison:
-    """Rows and ratios of textbook and ours."""
-
-    def __init__(self, runs: int, device: str) -> None:
-        self.runs, self.device = runs, device
-        self.rows: list[tuple] = []
-        self.ratios: dict[str, float] = {}
-
-    def add(self, key: str, what: str, textbook, ours) -> None:
-        """Time both in turn."""
-        medians = seconds({'textbook': textbook, 'ours': ours}, self.runs, self.device)
-        self.ratios[key] = medians['textbook'] / medians['ours']
-        self.rows.append((what, medians['textbook'], medians['ours'], self.ratios[key]))
-
-    def table(self, title: str) -> str:
-        """As Markdown."""
-        return table(title, ('part', 'textbook', 'ours', 'ratio'), self.rows)
+def model_call(name: str, mode: str, size: int, classes: int, device: str) -> Callable[[], object]:
+    """Prepare a call of a whole model; ``mode`` is forward or train."""
+    model = build_model(name, classes).to(device)
+    image = torch.randn(1, 3, size, size, device=device)
+    return (lambda: model_step(model, image)) if mode == 'train' else torch.no_grad()(
+        lambda: model(image))
 
 
-def compare_parts(args: argparse.Namespace, size: int, classes: int) -> Comparison:
-    """Mask, reconstruction, head and DE targets against their textbook ports."""
+# ------------------------------------------------------------------ the default parts
+
+
+def compare_parts(args: argparse.Namespace, size: int, classes: int
+                  ) -> tuple[list[tuple], dict[str, float]]:
+    """Time mask, reconstruction, head and DE targets against their textbook ports.
+
+    Returns:
+        Rows of a table, and the ratios by name.
+    """
     device = args.device
     head = build_head(classes, device)
     port = TextbookHead(head)
     features = build_features(size, 1, device)
     labels = block_labels(size, 1, classes).to(device)
-    parts = Comparison(args.runs, device)
-    scores = 3 * torch.randn(1, classes, size, size, device=device)
-    probabilities = scores.softmax(dim=1)
-    mask = BoundaryMask(window=9)
-    with torch.no_grad():
-        parts.add('mask_forward', 'mask of given probabilities, forward',
-                  lambda: pooled_range(probabilities), lambda: sliding_range(probabilities, 9))
-        parts.add('mask_with_softmax', 'mask with its softmax, forward',
-                  lambda: textbook_mask(scores), lambda: mask(scores))
-    x, grad = probabilities.clone().requires_grad_(), torch.randn_like(probabilities)
-    parts.add('mask_train', 'mask of given probabilities, forward + backward',
-              lambda: gradient_step(pooled_range, x, grad),
-              lambda: gradient_step(lambda p: sliding_range(p, 9), x, grad))
-    coefficients = torch.randn(1, classes * 10, size // 4, size // 4, device=device)
-    bases = head.reconstructions['4x'].bases
-    with torch.no_grad():
-        parts.add('reconstruction_forward', 'reconstruction (4x), forward',
-                  lambda: textbook_reconstruction(coefficients, bases),
-                  lambda: reconstruct(coefficients, bases))
-        parts.add('head_forward', 'head, forward', lambda: port(features),
-                  lambda: head.forward_levels(features))
-    parts.add('head_train', 'head, forward + losses + backward',
-              lambda: training_step(port, features, lambda: port.loss(features, labels)),
-              lambda: training_step(head, features, lambda: head_loss(head, features, labels)))
     array = labels.cpu().numpy()
-    parts.add('targets_every_pixel', 'DE targets, every pixel',
-              lambda: textbook_targets(array, classes),
-              lambda: dilation_erosion_targets(labels, classes))
-    parts.add('targets', 'DE targets, every 8th pixel (as trained)',
-              lambda: textbook_targets(array, classes),
-              lambda: dilation_erosion_targets(labels, classes, stride=8))
-    with torch.no_grad():
-        convolutions = seconds({
-            'convolutions': lambda: [
-                head.coefficients[level](feature)
-                for level, feature in zip(head.levels, reversed(features), strict=True)
-            ], 'head': lambda: head.forward_levels(features)}, args.runs, device)
-    parts.ratios['head_over_its_convolutions'] = (
-        convolutions['head'] / convolutions['convolutions'])
-    return parts
+    scores = 3 * torch.randn(1, classes, size, size, device=device)
+    p, grad = scores.softmax(dim=1), torch.randn_like(scores)
+    mask, bases = BoundaryMask(window=9), port.bases[-1]
+    coefficients = torch.randn(1, classes * 10, size // 4, size // 4, device=device)
+
+    def step(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
+        leaf = x.clone().requires_grad_()
+        return lambda: torch.autograd.grad(function(leaf), leaf, grad)
+
+    ways = {
+        'mask_forward': ('mask of given probabilities, forward',
+                         lambda: pooled_range(p), lambda: sliding_range(p, 9)),
+        'mask_with_softmax': ('mask with its softmax, forward',
+                              lambda: textbook_mask(scores), lambda: mask(scores)),
+        'mask_train': ('mask of given probabilities, forward + backward',
+                       step(pooled_range, p), step(lambda x: sliding_range(x, 9), p)),
+        'reconstruction_forward': ('reconstruction (4x), forward',
+                                   lambda: textbook_reconstruction(coefficients, bases),
+                                   lambda: reconstruct(coefficients, bases)),
+        'reconstruction_train': ('reconstruction (4x), forward + backward',
+                                 step(lambda x: textbook_reconstruction(x, bases), coefficients),
+                                 step(lambda x: reconstruct(x, bases), coefficients)),
+        'head_forward': ('head, forward',
+                         lambda: port(features), lambda: head.forward_levels(features)),
+        'head_train': (
+            'head, forward + losses + backward',
+            lambda: training_step(port, features, lambda: port.loss(features, labels)),
+            lambda: training_step(head, features, lambda: head_loss(head, features, labels))),
+        'targets_every_pixel': ('DE targets, every pixel',
+                                lambda: textbook_targets(array, classes),
+                                lambda: dilation_erosion_targets(labels, classes)),
+        'targets': ('DE targets, every 8th pixel (as trained)',
+                    lambda: textbook_targets(array, classes),
+                    lambda: dilation_erosion_targets(labels, classes, stride=8)),
+    }
+    rows, ratios = [], {}
+    for key, (what, textbook, ours) in ways.items():
+        if key.split('_')[0] not in args.parts:
+            continue
+        with torch.set_grad_enabled(key.endswith('train')):
+            taken = seconds({'textbook': textbook, 'ours': ours}, args.runs, device)
+        ratios[key] = taken['textbook'] / taken['ours']
+        rows.append((what, *taken.values(), ratios[key]))
+    if 'head' in args.parts:
+        with torch.no_grad():
+            taken = seconds({
+                'convolutions': lambda: [
+                    conv(feature) for conv, feature in
+                    zip(port.convolutions, reversed(features), strict=True)],
+                'head': lambda: head.forward_levels(features)}, args.runs, device)
+        ratios['head_over_its_convolutions'] = taken['head'] / taken['convolutions']
+    return rows, ratios
+
+
+def kept_bytes(function: Callable[[], object], given: Sequence[Tensor]) -> int:
+    """Count the bytes that autograd saves during a call, each storage once, without ``given``."""
+    there = {tensor.untyped_storage().data_ptr() for tensor in given}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in there:
+            # Held here, so that no other storage gets its address.
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        result = function()  # noqa: F841  (alive while its storages are counted)
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 def compare_memory(args: argparse.Namespace) -> tuple[float, str]:
-    """Peak memory of a training step of the head, each in a process of its own."""
-    memory = {which: peak_memory(f'head:{which}', args)
-              for which in ('textbook', 'ours', 'ours, with_cp')}
-    text = table('Peak memory of a training step of the head (features given), MiB',
-                 ('head', 'MiB', '/ textbook'),
-                 [(which, used, used / memory['textbook']) for which, used in memory.items()])
-    return memory['ours'] / memory['textbook'], text
+    """Measure the peak of a training step of the head, and count what its levels keep."""
+    peaks = {which: peak_memory(head_step, which, args.size, args.classes, args.device,
+                                device=args.device, threads=args.threads)
+             for which in ('textbook', 'ours', 'ours, with_cp')}
+    head = build_head(args.classes, args.device).train()
+    port = TextbookHead(head)
+    features = [item.requires_grad_() for item in build_features(args.size, 1, args.device)]
+    given = [*features, *head.parameters(), *head.buffers()]
+    kept = [kept_bytes(lambda: port(features), given)]
+    for head.with_cp in (False, True):
+        kept.append(kept_bytes(lambda: head.forward_levels(features), given))
+    return peaks['ours'] / peaks['textbook'], table(
+        'Memory of a training step of the head (features given), MiB',
+        ('head', 'peak', '/ textbook', 'kept for the backward pass'),
+        [(which, used, used / peaks['textbook'], size / 2**20)
+         for (which, used), size in zip(peaks.items(), kept, strict=True)])
 
 
 def models_forward(args: argparse.Namespace, size: int, classes: int
-                   ) -> tuple[dict[str, torch.nn.Module], torch.Tensor, dict[str, float]]:
-    """The models by name, an image, and the seconds that each takes for it."""
+                   ) -> tuple[dict[str, nn.Module], Tensor, dict[str, float]]:
+    """Build the models and time their forward passes: models, image, seconds."""
     image = torch.randn(1, 3, size, size, device=args.device)
     models = {name: build_model(name, classes).to(args.device)
               for name in (ALL_MODELS if args.models else ALL_MODELS[:2])}
     with torch.no_grad():
-        taken = seconds({
-            name: (lambda model=model: model(image)) for name, model in models.items()
-        }, args.runs, args.device)
+        taken = seconds({name: (lambda model=model: model(image))
+                         for name, model in models.items()}, args.runs, args.device)
     return models, image, taken
 
 
 def compare_models(args: argparse.Namespace) -> tuple[float, str]:
-    """Whole models at one backbone and image size."""
+    """Time whole models at one backbone and image size."""
     models, image, forward = models_forward(args, args.size, args.classes)
-    names = list(models)
     reference = forward['LRR-4x']
     header = ['model', 'M parameters', 'forward, s', '/ LRR-4x']
-    columns = [[name, sum(p.numel() for p in models[name].parameters()) / 1e6, forward[name],
-                forward[name] / reference] for name in names]
+    columns = [[name, sum(p.numel() for p in model.parameters()) / 1e6, forward[name],
+                forward[name] / reference] for name, model in models.items()]
     if args.models:
-        train = seconds({
-            name: (lambda model=model: model_step(model, image))
-            for name, model in models.items()
-        }, args.runs, args.device)
-        header += ['GMAC', 'training step, s', '/ LRR-4x']
+        train = seconds({name: (lambda model=model: model_step(model, image))
+                         for name, model in models.items()}, args.runs, args.device)
+        header += ['GMAC', 'training step, s', '/ LRR-4x', 'peak forward, MiB',
+                   'peak training step, MiB']
         for column in columns:
             name = column[0]
             # mmengine counts a multiplication and its addition as one.
             flops = get_model_complexity_info(
                 models[name], inputs=(image, ), show_table=False, show_arch=False)['flops']
-            column += [flops / 1e9, train[name], train[name] / train['LRR-4x']]
-        header += ['peak forward, MiB', 'peak training step, MiB']
-        del models
-        for column in columns:
-            column += [peak_memory(f'model:{column[0]}:{mode}', args)
-                       for mode in ('forward', 'train')]
+            column += [flops / 1e9, train[name], train[name] / train['LRR-4x'], *(
+                peak_memory(model_call, name, mode, args.size, args.classes, args.device,
+                            device=args.device, threads=args.threads)
+                for mode in ('forward', 'train'))]
     return forward['DeepLabV3+'] / reference, table('Whole models, ResNet-101', header, columns)
 
 
 def growth_tables(args: argparse.Namespace) -> str:
-    """Parts and whole models at other sizes and numbers of classes."""
-    parts, models = [], []
+    """Compare the chosen parts and whole models at other sizes and numbers of classes."""
+    parts, models, ratios, taken = [], [], {}, {}
     for size, classes in GROWTH:
         image = f'{size}x{size}'
-        ratios = compare_parts(args, size, classes).ratios
+        _, ratios = compare_parts(args, size, classes)
         parts.append((image, classes, *ratios.values()))
-        *_, taken = models_forward(args, size, classes)
-        models.append((image, classes, taken['LRR-4x'],
-                       *(other / taken['LRR-4x'] for other in taken.values())))
-    keys = [key.replace('_', ' ') for key in ratios]
-    return '\n'.join((
-        table('Growth: textbook / ours (the last: head / its convolutions)',
-              ('image', 'classes', *keys), parts),
-        table('Growth: LRR-4x R101 forward in seconds, and models / LRR-4x',
-              ('image', 'classes', 'seconds', *taken), models)))
+        if 'models' in args.parts:
+            *_, taken = models_forward(args, size, classes)
+            models.append((image, classes, taken['LRR-4x'],
+                           *(other / taken['LRR-4x'] for other in taken.values())))
+    text = table('Growth: textbook / ours (head over its convolutions: head / convolutions)',
+                 ('image', 'classes', *(key.replace('_', ' ') for key in ratios)), parts)
+    if models:
+        text += '\n' + table('Growth: LRR-4x R101 forward in seconds, and models / LRR-4x',
+                             ('image', 'classes', 'seconds', *taken), models)
+    return text
 
 
-def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Print the tables.
+# ------------------------------------------------------------------ the other parts
+
+
+def network_of(cfg: Config) -> tuple[ConfigDict, tuple[int, int]]:
+    """Give what a step's cost depends on: the model, without start weights, and the image size."""
+    model = copy.deepcopy(cfg.model)
+    model.pretrained = None
+    model.backbone.pop('init_cfg', None)
+    size = model.pop('data_preprocessor').get('size') or cfg.crop_size
+    if model.decode_head.type == 'LRRHead':  # the operations that a GPU does
+        model.decode_head.winograd = False
+    return model, tuple(size)
+
+
+def cost_of_step(model_cfg: ConfigDict, size: tuple[int, int], device: str) -> dict[str, int]:
+    """Run one training step of one image.
 
     Returns:
-        The ratios by name.
+        Number of ``weights``, ``operations`` of the step (a multiplication and an addition are
+        two), bytes ``kept`` for the backward pass and, on a GPU, the ``peak`` of bytes in use.
     """
-    print(f'{device_line(args.device)}; batch 1, median of {args.runs}\n')
-    parts = compare_parts(args, args.size, args.classes)
-    ratios = parts.ratios
-    print(parts.table(f'Parts, {args.size}x{args.size}, {args.classes} classes: seconds'))
-    print('The head\'s forward pass takes '
-          f'{ratios["head_over_its_convolutions"]:.3g} times what its coefficient convolutions '
-          'take alone.\n')
-    ratios['head_train_peak_memory'], text = compare_memory(args)
-    print(text)
-    ratios['end_to_end_vs_deeplabv3plus'], text = compare_models(args)
-    print(text)
-    if args.growth:
-        print(growth_tables(args))
-    return ratios
+    torch.manual_seed(0)
+    model = revert_sync_batchnorm(MODELS.build(model_cfg)).to(device).train()
+    for module in model.modules():
+        # The coarsest map of one small image is too little for batch statistics.
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    image = torch.randn(1, 3, *size, device=device)
+    labels = torch.randint(0, model_cfg.decode_head.num_classes, (1, *size), device=device)
+    found = {'weights': sum(parameter.numel() for parameter in model.parameters())}
+    if device != 'cpu':
+        torch.cuda.reset_peak_memory_stats()
+    with FlopCounterMode(display=False) as counter:
+        losses = {}
+        found['kept'] = kept_bytes(
+            lambda: losses.update(model.loss(image, samples_of(labels))),
+            list(model.state_dict().values()))
+        model.parse_losses(losses)[0].backward()
+    found['operations'] = counter.get_total_flops()
+    if device != 'cpu':
+        found['peak'] = torch.cuda.max_memory_allocated()
+    return found
+
+
+def cost_table(args: argparse.Namespace) -> str:
+    """Estimate what training configs costs; those of one network and size share one step.
+
+    The memory of a batch is weights, gradients, the optimiser's state, and the bytes kept times
+    the batch (nothing for workspaces); the hours are the operations of all images at ``--tflops``.
+    """
+    rows, counted = [], []
+    for path in args.configs:
+        cfg = Config.fromfile(path)
+        own = network_of(cfg)
+        found = next((costs for other, costs in counted if other == own), None)
+        if found is None:
+            found = cost_of_step(*own, args.device)
+            counted.append((own, found))
+        batch = cfg.train_dataloader.batch_size
+        if cfg.train_cfg.type == 'IterBasedTrainLoop':
+            images = cfg.train_cfg.max_iters * batch * args.gpus
+        else:
+            dataset = cfg.train_dataloader.dataset
+            images = cfg.train_cfg.max_epochs * sum(
+                IMAGES[part.get('ann_file') or part.data_prefix.img_path]
+                for part in dataset.get('datasets', [dataset]))
+        memory = (4 * found['weights'] * (2 + STATES[cfg.optim_wrapper.optimizer.type])
+                  + batch * found['kept'])
+        hours = found['operations'] * images / (args.tflops * 1e12) / 3600
+        rows.append((path.stem, batch, f'{found["weights"] / 1e6:.0f}',
+                     f'{found["operations"] / 1e9:.0f}', f'{found["kept"] / 1e6:.0f}',
+                     f'{memory / 1e9:.1f}', f'{images / 1e3:.0f}', f'{hours:.1f}',
+                     f'{found["peak"] / 1e9:.1f}' if 'peak' in found else '-'))
+    return table('What training costs', (
+        'config', 'batch', 'weights, M', 'GFLOP per image', 'kept, MB per image',
+        'batch, GB (est.)', 'images, k', f'hours at {args.tflops:g} TFLOP/s (est.)',
+        'peak of one image, GB'), rows)
 
 
 def main() -> None:
-    """Measure, print the tables, and write the ratios if asked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--parts', nargs='+', choices=(*PARTS, 'cost'), default=PARTS,
+                        help=f'what to measure (default: {" ".join(PARTS)})')
     parser.add_argument('--json', type=Path, help='file for the ratios')
-    add_arguments(parser)
-    add_image(parser)
+    parser.add_argument('--runs', type=int, default=5,
+                        help='rounds whose median is taken (default: %(default)s)')
+    parser.add_argument('--threads', type=int, default=2, help='default: %(default)s')
+    parser.add_argument('--device', default='cpu', help='default: %(default)s')
+    parser.add_argument('--size', type=int, default=512,
+                        help='side of the image, a multiple of 64 (default: %(default)s)')
+    parser.add_argument('--classes', type=int, default=21, help='default: %(default)s')
     parser.add_argument('--models', action='store_true',
-                        help='more models than DeepLabV3+, with MACs, backward pass and memory')
+                        help='more models than DeepLabV3+, with MACs, training step and memory')
     parser.add_argument('--growth', action='store_true',
                         help='parts and whole models at other sizes and numbers of classes too')
-    parser.add_argument('--child', help=argparse.SUPPRESS)
+    parser.add_argument('--configs', nargs='+', type=Path, default=[], help='of cost')
+    parser.add_argument('--gpus', type=int, default=1, help='of cost: GPUs that each take a batch; '
+                        'matters where a config counts iterations (default: %(default)s)')
+    parser.add_argument('--tflops', type=float, default=20, help='of cost: 10^12 operations per '
+                        'second that a GPU keeps up (default: %(default)s)')
     args = parser.parse_args()
+    if args.size % 64:
+        parser.error(f'--size must be a multiple of 64, got {args.size}')
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     init_default_scope('mmseg')
-    if args.child:
-        run_child(args)
-        return
-
-    if args.json is None:
-        measure(args)
-        return
-    # A place that cannot be written to is refused before the minutes of measuring.
-    with replacing(args.json) as path:
-        path.write_text(json.dumps(
-            {'device': device_line(args.device), 'ratios': measure(args)}, indent=2))
+    print(f'{device_line(args.device)}; batch 1, median of {args.runs}\n')
+    rows, ratios = compare_parts(args, args.size, args.classes)
+    if rows:
+        print(table(f'Parts, {args.size}x{args.size}, {args.classes} classes: seconds',
+                    ('part', 'textbook', 'ours', 'ratio'), rows))
+    if 'head' in args.parts:
+        print(f"The head's forward pass takes {ratios['head_over_its_convolutions']:.3g} times "
+              'what its coefficient convolutions take alone.\n')
+    if 'memory' in args.parts:
+        ratios['head_train_peak_memory'], text = compare_memory(args)
+        print(text)
+    if 'models' in args.parts:
+        ratios['end_to_end_vs_deeplabv3plus'], text = compare_models(args)
+        print(text)
+    if args.growth:
+        print(growth_tables(args))
+    if 'cost' in args.parts:
+        print(cost_table(args))
+    if args.json:
+        args.json.write_text(json.dumps(
+            {'device': device_line(args.device), 'ratios': ratios}, indent=2))
 
 
 if __name__ == '__main__':

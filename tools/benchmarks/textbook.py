@@ -2,7 +2,7 @@
 """LRR as a straightforward port would have it: what this package's head is measured against.
 
 Plain convolutions, grouped transposed ones with frozen bases, ``F.interpolate``, a pair of
-``max_pool2d`` for the mask, and ``cv2`` for the targets. Same parameters, same scores, same losses.
+``max_pool2d`` per mask, and ``cv2`` for the targets. Same parameters, same scores, same losses.
 """
 
 from collections.abc import Sequence
@@ -15,21 +15,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_lrr.models import LRRHead
+from mmseg_lrr.models.layers import BasisReconstruction, CoefficientConv
 
 
 def pooled_range(p: Tensor, window: int = 9) -> Tensor:
-    """max_pool2d(p) + max_pool2d(-p)."""
+    """Compute maximum minus minimum of each window by two poolings."""
     radius = window // 2
     return F.max_pool2d(p, window, 1, radius) + F.max_pool2d(-p, window, 1, radius)
 
 
 def textbook_mask(scores: Tensor, window: int = 9) -> Tensor:
-    """The pooled range of softmax(scores)."""
+    """Compute the pooled range of softmax(scores)."""
     return pooled_range(scores.softmax(dim=1), window)
 
 
 def textbook_reconstruction(coefficients: Tensor, bases: Tensor) -> Tensor:
-    """One grouped transposed convolution."""
+    """Paint coefficients with a grouped transposed convolution."""
     num_classes, num_bases, size, _ = bases.shape
     return F.conv_transpose2d(
         coefficients, bases.reshape(num_classes * num_bases, 1, size, size), stride=size // 2,
@@ -38,7 +39,7 @@ def textbook_reconstruction(coefficients: Tensor, bases: Tensor) -> Tensor:
 
 def textbook_targets(labels: np.ndarray, num_classes: int, radius: int = 32
                      ) -> tuple[np.ndarray, np.ndarray]:
-    """cv2.dilate and cv2.erode of every class's mask with the whole disk."""
+    """Dilate and erode every class's mask with the whole disk by cv2."""
     offsets = np.arange(-radius, radius + 1)
     disk = (offsets[:, None]**2 + offsets**2 <= radius**2).astype(np.uint8)
     labels = np.where(labels == 255, 0, labels)
@@ -50,7 +51,7 @@ def textbook_targets(labels: np.ndarray, num_classes: int, radius: int = 32
 
 
 def block_labels(size: int, batch: int, num_classes: int) -> Tensor:
-    """(batch, size, size) labels: 64-px blocks of a few classes, 1 in 20 of them ignored."""
+    """Make (batch, size, size) labels: 64-px blocks of a few classes, 1 in 20 of them ignored."""
     generator = np.random.default_rng(0)
     blocks = generator.choice(
         [0, 0, 0, 1, 2, num_classes - 1], (batch, size // 64 + 1, size // 64 + 1))
@@ -60,19 +61,23 @@ def block_labels(size: int, batch: int, num_classes: int) -> Tensor:
 
 
 class TextbookHead(nn.Module):
-    """The pyramid of an :class:`LRRHead`, whose weights it shares, written the plain way."""
+    """The pyramid of an :class:`LRRHead` without DE, whose weights it shares, the plain way."""
 
     def __init__(self, head: LRRHead) -> None:
         super().__init__()
         self.head = head
+        self.convolutions = [item for item in head.modules() if isinstance(item, CoefficientConv)]
+        self.bases = [
+            item.bases for item in head.modules() if isinstance(item, BasisReconstruction)]
 
     def forward(self, inputs: Sequence[Tensor], levels: int | None = None) -> dict[str, Tensor]:
-        """Scores by level, coarse to fine; of the ``levels`` coarsest ones if that is given."""
-        head, scores, predictions = self.head, None, {}
-        for level, feature in zip(head.levels[:levels], reversed(inputs), strict=False):
-            conv = head.coefficients[level]
+        """Compute the scores by level, coarse to fine; of the ``levels`` coarsest ones if given."""
+        scores, predictions = None, {}
+        for level, feature, conv, bases in zip(
+                list(self.head.levels)[:levels], reversed(inputs), self.convolutions, self.bases,
+                strict=False):
             coefficients = F.conv2d(feature, conv.weight, conv.bias, padding=conv.padding)
-            detail = textbook_reconstruction(coefficients, head.reconstructions[level].bases)
+            detail = textbook_reconstruction(coefficients, bases)
             if scores is None:
                 scores = detail
             else:
@@ -83,8 +88,8 @@ class TextbookHead(nn.Module):
         return predictions
 
     def loss(self, inputs: Sequence[Tensor], labels: Tensor) -> Tensor:
-        """Softmax losses of every level, with the per-image normalisation."""
-        total = torch.zeros(())
+        """Sum the softmax losses of every level, each normalised by its image's labelled pixels."""
+        total = 0
         for level, scores in self(inputs).items():
             stride = self.head.level_strides[level]
             target = labels[:, stride // 2::stride, stride // 2::stride]

@@ -1,8 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Convert the authors' released networks, or the ImageNet one they start from, to a checkpoint."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path
@@ -14,8 +12,7 @@ import mmseg_lrr  # noqa: F401
 from mmengine.config import Config
 
 from mmseg_lrr.converters.config_check import config_differences
-from mmseg_lrr.converters.from_matconvnet import convert
-from mmseg_lrr.converters.mat_values import MatFileError
+from mmseg_lrr.converters.matconvnet import from_matconvnet
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +20,7 @@ def parse_args() -> argparse.Namespace:
         description='Convert a MatConvNet network to a checkpoint: a released LRR network '
         '(VGG-16), or imagenet-vgg-verydeep-16.mat for the VGG16FC backbone '
         "(init_cfg=dict(type='Pretrained', checkpoint=DST, prefix='backbone.')). "
-        'Nothing in the file is executed; on any error nothing is written.'
+        'On any error nothing is written.'
     )
     parser.add_argument('src', metavar='SRC.mat', type=Path, help='MATLAB file, v7 or v7.3')
     parser.add_argument('dst', metavar='DST.pth', type=Path, help='checkpoint to write')
@@ -39,16 +36,14 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    config = Config.fromfile(args.config) if args.config else None
     try:
-        config = Config.fromfile(args.config) if args.config else None
-        conversion = convert(args.src, window=args.window)
-    except (MatFileError, ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        sys.exit(f'{error}\nnothing was written')
+        conversion = from_matconvnet(args.src, window=args.window)
+    except ValueError as error:
+        sys.exit(f'{args.src}: {error}')
     for line in conversion.moves:
         print(line)
-    warnings = list(conversion.warnings)
-    if config is not None:
-        warnings += config_differences(config, conversion.state_dict, conversion.meta)
+    warnings = conversion.warnings + (config_differences(config, conversion.meta) if config else [])
     for warning in warnings:
         print(f'WARNING: {warning}', file=sys.stderr)
     conversion.save(args.dst)

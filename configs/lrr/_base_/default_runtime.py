@@ -18,8 +18,8 @@ default_hooks = dict(
     # Whole files, and random states with them: a resumed run ends as one that was not interrupted.
     checkpoint=dict(type='LRRCheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    # No list of images may lead out of the data set's folders.
-    data_list=dict(type='DataListHook'),
+    # Stops a training whose loss is NaN or infinite.
+    non_finite=dict(type='NonFiniteHook', interval=50),
     # Draws with --show and --show-dir alone: then every image.
     visualization=dict(type='SegVisualizationHook', interval=1))
 # The basis functions of the classes, from the training labels; a checkpoint that has them keeps

@@ -8,15 +8,14 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.resize import canvas_size, fitted_size, resize_bicubic
+from mmseg_lrr.ops.resampling import canvas_size, fitted_size, resize_bicubic
 
-from .check_image import MAX_RATIO, MAX_SIDE, check_image
+from .three_channels import three_channels
 
 
 @TRANSFORMS.register_module()
 class ResizeToCanvas(BaseTransform):
-    """Resize an image, aspect kept, and centre it on a canvas of multiples of 32 (spec section 5).
+    """Resize an image, aspect kept, and centre it on a canvas of multiples of 32, as the authors.
 
     The image is scaled by the one factor that fits it (antialiased bicubic, not rounded back to
     integers); ceil(rest / 2) rows or columns of ``pad_value`` lie above and to the left. A 375x500
@@ -25,29 +24,28 @@ class ResizeToCanvas(BaseTransform):
     stay at the original size.
 
     Required keys: img. Modified keys: img (float32), img_shape, pad_shape. Added keys:
-    scale_factor (width, height), keep_ratio, padding_size (left, right, top, bottom), which the
-    toolbox's and this package's post-processing cut off: name it in ``PackSegInputs``' meta_keys.
+    scale_factor (width, height), keep_ratio, padding_size (left, right, top, bottom), which
+    mmseg's and this package's post-processing cut off: name it in ``PackSegInputs``' meta_keys.
 
     Args:
-        scale: factor from the image's size to the canvas's.
-        pad_value: colour around the image, in the channel order of the image (BGR as loaded). With
+        scale: Factor from the image's size to the canvas's.
+        pad_value: Colour around the image, in the channel order of the image (BGR as loaded). With
             the data preprocessor's mean, in that order, the network sees zeros there.
-        divisor: side of a block in pixels.
+        divisor: Side of a block in pixels.
     """
 
     def __init__(self, *, scale: float = 1.0, pad_value: Sequence[float] = (0, 0, 0),
                  divisor: int = 32) -> None:
-        self.scale = checks.number('scale', scale, 0, inclusive=False, maximum=MAX_RATIO)
-        self.pad_value = checks.numbers('pad_value', pad_value, (3, ))
-        self.divisor = checks.integer('divisor', divisor, 1, MAX_SIDE)
+        if scale <= 0:
+            # The canvas would be a single block, whatever the image's size.
+            raise ValueError(f'scale must be positive, got {scale}')
+        self.scale = scale
+        self.pad_value = tuple(pad_value)
+        self.divisor = divisor
 
     def transform(self, results: dict) -> dict:
-        """Resize and pad ``results['img']``, (H, W, 3) or grey.
-
-        Raises:
-            TypeError, ValueError: if it is no image; the message names the file.
-        """
-        image = check_image(results)
+        """Resize and pad ``results['img']``, ``(H, W, 3)`` or grey."""
+        image = three_channels(results['img'])
         size = image.shape[:2]
         canvas = canvas_size(size, self.scale, self.divisor)
         height, width = fitted_size(size, canvas)

@@ -10,10 +10,9 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmseg.registry import TRANSFORMS
 
-from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.square_canvas import scale_image, scale_labels
+from mmseg_lrr.ops.resampling import scale_image, scale_labels
 
-from .check_image import MAX_RATIO, MAX_SIDE, check_image, check_label_size
+from .three_channels import three_channels
 
 
 class ScaleToSquare(BaseTransform):
@@ -28,15 +27,16 @@ class ScaleToSquare(BaseTransform):
     img_shape, the labels. Added keys: scale, scale_factor (width, height), keep_ratio.
 
     Args:
-        canvas: side of the largest square in pixels.
-        pad_value: colour of the padding in every channel, before the mean is subtracted.
-        seg_pad_value: label of the padding.
+        canvas: Side of the largest square in pixels.
+        pad_value: Colour of the padding in every channel, before the mean is subtracted.
+        seg_pad_value: Label of the padding.
     """
 
-    def __init__(self, *, canvas: int, pad_value: float, seg_pad_value: int) -> None:
-        self.canvas = checks.integer('canvas', canvas, 1, MAX_SIDE)
-        self.pad_value = checks.number('pad_value', pad_value, 0, maximum=255)
-        self.seg_pad_value = checks.integer('seg_pad_value', seg_pad_value, 0, 255)
+    def __init__(self, *, canvas: int = 384, pad_value: float = 128,
+                 seg_pad_value: int = 255) -> None:
+        self.canvas = canvas
+        self.pad_value = pad_value
+        self.seg_pad_value = seg_pad_value
 
     def draw(self) -> float:
         """Draw a scale."""
@@ -48,8 +48,8 @@ class ScaleToSquare(BaseTransform):
         """Say how long the long side of an image of ``size`` (height, width) becomes, in pixels.
 
         Args:
-            drawn: what :meth:`draw` gave.
-            size: of the image.
+            drawn: What :meth:`draw` gave.
+            size: Of the image.
         """
 
     def sides(self, drawn: float, size: tuple[int, int]) -> tuple[int, int]:
@@ -62,16 +62,9 @@ class ScaleToSquare(BaseTransform):
         return long_side, min(self.canvas, long_side)
 
     def transform(self, results: dict) -> dict:
-        """Scale ``results['img']``, (H, W, 3) or grey, and its labels.
-
-        Raises:
-            TypeError, ValueError: if it is no image, or its labels are of another size; the message
-                names the file.
-        """
-        image = check_image(results)
+        """Scale ``results['img']``, ``(H, W, 3)`` or grey, and its labels."""
+        image = three_channels(results['img'])
         size = image.shape[:2]
-        for key in results.get('seg_fields', ()):
-            check_label_size(results, results[key], size)
         long_side, side = self.sides(self.draw(), size)
         planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         scaled = scale_image(planes, long_side, side, self.pad_value)
@@ -85,37 +78,32 @@ class ScaleToSquare(BaseTransform):
             keep_ratio=True)
         return results
 
+    def __repr__(self) -> str:
+        options = ', '.join(f'{name}={value}' for name, value in vars(self).items())
+        return f'{type(self).__name__}({options})'
+
 
 @TRANSFORMS.register_module()
 class ScaleAugmentation(ScaleToSquare):
-    """The released code's scales (spec section 4): whole steps, the same for every image.
+    """The released code's scales: whole steps, the same for every image.
 
     A step s is drawn uniformly from a range of integers; the image's long side becomes
     ``canvas + divisor * s`` pixels, 288 to 704 by default. Everything else, and the keys, are
     :class:`ScaleToSquare`'s.
 
-    The released code draws one step a batch; this draws one an image. ``LRRDataPreProcessor`` does
-    the former, with this class's config.
+    The released code draws one step per batch; this draws one per image. ``LRRDataPreProcessor``
+    does the former, with this class's config.
 
     Args:
-        steps: least and greatest s, both drawn too.
-        canvas: side of the largest square in pixels.
-        divisor: pixels of the long side a step.
-        pad_value: colour of the padding in every channel, before the mean is subtracted.
-        seg_pad_value: label of the padding.
+        steps: Least and greatest s, both drawn too.
+        divisor: Pixels of the long side per step.
+        **kwargs: ``canvas``, ``pad_value`` and ``seg_pad_value`` of :class:`ScaleToSquare`.
     """
 
-    def __init__(self, *, steps: Sequence[int] = (-3, 10), canvas: int = 384, divisor: int = 32,
-                 pad_value: float = 128, seg_pad_value: int = 255) -> None:
-        super().__init__(canvas=canvas, pad_value=pad_value, seg_pad_value=seg_pad_value)
-        steps = checks.integers('steps', steps)
-        self.divisor = checks.integer('divisor', divisor, 1, MAX_SIDE)
-        if len(steps) != 2 or steps[0] > steps[1] or not (
-                1 <= canvas + divisor * steps[0] and canvas + divisor * steps[1] <= MAX_SIDE):
-            raise ValueError(
-                'steps must be (least, greatest), in order, with canvas + divisor * step from 1 to '
-                f'{MAX_SIDE} pixels, got {steps} with canvas={canvas}, divisor={divisor}')
-        self.steps = steps
+    def __init__(self, *, steps: Sequence[int] = (-3, 10), divisor: int = 32, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.steps = tuple(steps)
+        self.divisor = divisor
 
     @cache_randomness
     def draw(self) -> int:
@@ -126,11 +114,6 @@ class ScaleAugmentation(ScaleToSquare):
         """``canvas + divisor * s``, whatever the image's size."""
         return self.canvas + self.divisor * drawn
 
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(steps={self.steps}, canvas={self.canvas}, '
-                f'divisor={self.divisor}, pad_value={self.pad_value}, '
-                f'seg_pad_value={self.seg_pad_value})')
-
 
 @TRANSFORMS.register_module()
 class RatioAugmentation(ScaleToSquare):
@@ -140,23 +123,13 @@ class RatioAugmentation(ScaleToSquare):
     stays small. Everything else, and the keys, are :class:`ScaleToSquare`'s.
 
     Args:
-        ratio_range: least and greatest ratio.
-        canvas: side of the largest square in pixels.
-        pad_value: colour of the padding in every channel, before the mean is subtracted.
-        seg_pad_value: label of the padding.
+        ratio_range: Least and greatest ratio.
+        **kwargs: ``canvas``, ``pad_value`` and ``seg_pad_value`` of :class:`ScaleToSquare`.
     """
 
-    def __init__(self, *, ratio_range: Sequence[float] = (0.5, 1.5), canvas: int = 384,
-                 pad_value: float = 128, seg_pad_value: int = 255) -> None:
-        super().__init__(canvas=canvas, pad_value=pad_value, seg_pad_value=seg_pad_value)
-        if not isinstance(ratio_range, Sequence) or len(ratio_range) != 2:
-            raise ValueError(f'ratio_range must be (least, greatest), got {ratio_range!r}')
-        least, greatest = (
-            checks.number('ratio_range', ratio, 0, inclusive=False, maximum=MAX_RATIO)
-            for ratio in ratio_range)
-        if least > greatest:
-            raise ValueError(f'ratio_range must be (least, greatest), in order, got {ratio_range}')
-        self.ratio_range = (least, greatest)
+    def __init__(self, *, ratio_range: Sequence[float] = (0.5, 1.5), **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.ratio_range = tuple(ratio_range)
 
     @cache_randomness
     def draw(self) -> float:
@@ -166,7 +139,3 @@ class RatioAugmentation(ScaleToSquare):
     def long_side(self, drawn: float, size: tuple[int, int]) -> int:
         """The image's own long side times the ratio, to whole pixels."""
         return max(int(drawn * max(size) + 0.5), 1)
-
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(ratio_range={self.ratio_range}, canvas={self.canvas}, '
-                f'pad_value={self.pad_value}, seg_pad_value={self.seg_pad_value})')

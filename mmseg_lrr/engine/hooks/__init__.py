@@ -2,11 +2,11 @@
 """Hooks of the runner."""
 
 from .class_bases_hook import ClassBasesHook
-from .data_list_hook import DataListHook
 from .lrr_checkpoint_hook import LRRCheckpointHook
 from .lrr_visualization_hook import LRRVisualizationHook
+from .non_finite_hook import NonFiniteHook
 from .progress_bar_hook import ProgressBarHook
 from .reset_momentum_hook import ResetMomentumHook
 
-__all__ = ['ClassBasesHook', 'DataListHook', 'LRRCheckpointHook', 'LRRVisualizationHook',
+__all__ = ['ClassBasesHook', 'LRRCheckpointHook', 'LRRVisualizationHook', 'NonFiniteHook',
            'ProgressBarHook', 'ResetMomentumHook']

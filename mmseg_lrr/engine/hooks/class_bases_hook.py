@@ -1,13 +1,10 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Basis functions computed from the training set before training."""
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +12,6 @@ from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch import nn
 
 from mmseg_lrr.datasets.class_bases import (
     class_bases_fingerprint,
@@ -25,9 +21,11 @@ from mmseg_lrr.datasets.class_bases import (
     save_class_bases,
 )
 from mmseg_lrr.datasets.label_maps import LabelMaps
-from mmseg_lrr.ops import checks
+from mmseg_lrr.files import replacing
 from mmseg_lrr.ops.bases import REFERENCE_NUM_PATCHES
-from mmseg_lrr.replacing import replacing
+
+# Rank 0 may read a large training set for longer than the default group's timeout.
+_TIMEOUT = datetime.timedelta(days=1)
 
 
 @HOOKS.register_module()
@@ -45,17 +43,9 @@ class ClassBasesHook(Hook):
     Args:
         bases_file: A ``.npy`` file as ``tools/compute_bases.py`` writes it, ``(num_classes, K,
             32, 32)``; it is used instead of computing.
-        num_patches: Patches of a class.
+        num_patches: Number of patches per class.
         seed: Seed of the patches' places.
-
-    Raises:
-        FileNotFoundError: If ``bases_file`` is not there.
-        TypeError, ValueError: If ``num_patches`` is not a positive integer or ``seed`` not a
-            non-negative one.
     """
-
-    # Rank 0 may read a large training set for longer than the default group's timeout.
-    _TIMEOUT = datetime.timedelta(days=1)
 
     def __init__(
         self,
@@ -64,11 +54,9 @@ class ClassBasesHook(Hook):
         num_patches: int = REFERENCE_NUM_PATCHES,
         seed: int = 0,
     ) -> None:
-        if bases_file is not None and not Path(checks.path('bases_file', bases_file)).is_file():
-            raise FileNotFoundError(f'bases_file of ClassBasesHook is not there: {bases_file}')
         self.bases_file = bases_file
-        self.num_patches = checks.integer('num_patches', num_patches, 1)
-        self.seed = checks.integer('seed', seed, 0)
+        self.num_patches = num_patches
+        self.seed = seed
 
     def before_train(self, runner: Runner) -> None:
         """Set the bases of every head that has none yet.
@@ -76,11 +64,12 @@ class ClassBasesHook(Hook):
         Args:
             runner: The runner, about to train.
         """
-        heads = _heads_with_bases(runner.model)
+        heads = {name: module for name, module in runner.model.named_modules()
+                 if hasattr(module, 'set_bases') and hasattr(module, 'bases_loaded')}
         if not heads:
             runner.logger.warning('ClassBasesHook: the model has no head with class bases')
             return
-        waiting = {name: head for name, head in heads.items() if not bool(head.bases_loaded)}
+        waiting = {name: head for name, head in heads.items() if not head.bases_loaded}
         if not waiting:
             runner.logger.info('Class bases came with the checkpoint; none are computed')
             return
@@ -88,79 +77,47 @@ class ClassBasesHook(Hook):
         # one set serves heads that differ in size.
         num_classes = max(head.num_classes for head in waiting.values())
         num_bases = max(head.num_bases for head in waiting.values())
-        bases = self._share(runner, num_classes, num_bases)
+        group = None
+        if dist.get_world_size() > 1:
+            group = torch.distributed.new_group(backend='gloo', timeout=_TIMEOUT)
+        parcel: list[np.ndarray | None] = [None]
+        if dist.is_main_process():
+            parcel[0] = self._get(runner, num_classes, num_bases)
+        dist.broadcast_object_list(parcel, src=0, group=group)
         for name, head in waiting.items():
-            head.set_bases(torch.from_numpy(bases[: head.num_classes, : head.num_bases].copy()))
+            bases = parcel[0][:head.num_classes, :head.num_bases]
+            head.set_bases(torch.from_numpy(bases.copy()))
             runner.logger.info(f'Class bases set in {name}')
 
-    def _share(self, runner: Runner, num_classes: int, num_bases: int) -> np.ndarray:
-        """Get the bases on rank 0 and send them, or the reason why there are none, to all."""
-        bases, failure = None, None
-        group = None
-        if dist.is_distributed() and dist.get_world_size() > 1:
-            group = torch.distributed.new_group(backend='gloo', timeout=self._TIMEOUT)
-        if dist.is_main_process():
-            try:
-                bases = self._get(runner, num_classes, num_bases)
-            except Exception as error:
-                failure = error
-        # The other ranks wait here, so a failure has to reach them too.
-        parcel: list[Any] = [bases, None if failure is None else repr(failure)]
-        dist.broadcast_object_list(parcel, src=0, group=group)
-        if failure is not None:
-            raise failure
-        if parcel[1] is not None:
-            raise RuntimeError(f'rank 0 could not get the class bases: {parcel[1]}')
-        return parcel[0]
-
     def _get(self, runner: Runner, num_classes: int, num_bases: int) -> np.ndarray:
-        """Read the bases from a file or compute and keep them."""
+        """Read the bases from a file, or compute and keep them."""
         if self.bases_file is not None:
-            bases = load_class_bases(self.bases_file, num_classes, num_bases)
             runner.logger.info(f'Class bases read from {self.bases_file}')
-            return bases
-
+            return load_class_bases(self.bases_file, num_classes, num_bases)
         dataset = runner.train_dataloader.dataset
         label_maps = LabelMaps(dataset)
         class_names = dataset_class_names(dataset, num_classes)
-        fingerprint = class_bases_fingerprint(
-            label_maps, class_names, num_bases, num_patches=self.num_patches, seed=self.seed
-        )
+        options = dict(num_patches=self.num_patches, seed=self.seed)
+        made_from = class_bases_fingerprint(label_maps, class_names, num_bases, **options)
         kept = Path(runner.work_dir) / 'class_bases.npy'
         record = kept.with_suffix('.json')
         if kept.is_file() and record.is_file():
             # The file's own digest tells a pair that a crash between two writes has mismatched.
             digest = hashlib.sha256(kept.read_bytes()).hexdigest()
-            # Bytes are compared, as a damaged record cannot be parsed.
-            if record.read_bytes() == _record(fingerprint, digest):
+            if record.read_text() == _record(made_from, digest):
                 runner.logger.info(f'Class bases of an earlier run read from {kept}')
                 return load_class_bases(kept, num_classes, num_bases)
-            runner.logger.info(f'{kept} is of other settings, or {record.name} is damaged; '
-                               'the class bases are computed anew')
-
-        runner.logger.info(
-            f'Computing class bases from {len(label_maps)} training label maps; '
-            'until then the heads hold DCT functions'
-        )
-        bases = compute_class_bases(
-            label_maps, class_names, num_bases, num_patches=self.num_patches, seed=self.seed
-        )
+            runner.logger.info(f'{kept} is of other settings; the class bases are computed anew')
+        runner.logger.info(f'Computing class bases from {len(label_maps)} training label maps; '
+                           'until then the heads hold DCT functions')
+        bases = compute_class_bases(label_maps, class_names, num_bases, **options)
         digest = save_class_bases(kept, bases)
         with replacing(record) as temporary:
-            temporary.write_bytes(_record(fingerprint, digest))
+            temporary.write_text(_record(made_from, digest))
         runner.logger.info(f'Class bases written to {kept}')
         return bases
 
 
-def _record(fingerprint: str, digest: str) -> bytes:
+def _record(made_from: str, digest: str) -> str:
     """Return what is kept beside the bases."""
-    return json.dumps({'made_from': fingerprint, 'sha256': digest}).encode()
-
-
-def _heads_with_bases(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules that take class bases, by name, through any wrapper."""
-    return {
-        name: module
-        for name, module in model.named_modules()
-        if callable(getattr(module, 'set_bases', None)) and hasattr(module, 'bases_loaded')
-    }
+    return json.dumps({'made_from': made_from, 'sha256': digest})

@@ -18,14 +18,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_lrr.evaluation.image_areas import FINAL, predictions
-from mmseg_lrr.ops import checks
-from mmseg_lrr.visualization import Example, draw_levels
-from mmseg_lrr.visualization.sheet import CELL_WIDTH
+from mmseg_lrr.visualization.panels import CELL_WIDTH, Example, draw_levels
 
 
 @HOOKS.register_module()
 class LRRVisualizationHook(Hook):
-    """Send a strip of some images to the visualiser's backends: image, ground truth, every level.
+    """Send a strip of some images to the visualizer's backends: image, ground truth, every level.
 
     ``custom_hooks = [..., dict(type='LRRVisualizationHook')]`` is all that a config needs; the
     strips then go where its ``visualizer`` writes (local files, TensorBoard, WandB, ...), as
@@ -36,20 +34,15 @@ class LRRVisualizationHook(Hook):
     multi-scale testing, the strip shows what there is: the final output.
 
     Args:
-        count: Images of a validation or test, evenly spaced over the main process's share.
+        count: Number of images, evenly spaced over the main process's share.
         cell_width: Width of a picture in the strip, in pixels.
-
-    Raises:
-        TypeError, ValueError: An option is not an integer, or ``count`` is not positive or
-            ``cell_width`` below 40.
     """
 
     priority = 'LOW'
 
     def __init__(self, *, count: int = 4, cell_width: int = CELL_WIDTH) -> None:
-        self.count = checks.integer('count', count, 1)
-        self.cell_width = checks.integer('cell_width', cell_width, 40)
-        self._chosen: set[int] = set()
+        self.count = count
+        self.cell_width = cell_width
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Choose the images and have the levels stored."""
@@ -60,37 +53,35 @@ class LRRVisualizationHook(Hook):
         self._begin(runner, runner.test_dataloader)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
-                       outputs: Sequence[SegDataSample] | None = None) -> None:
+                       outputs: Sequence[SegDataSample] = ()) -> None:
         """Draw the batch's first image if it was chosen."""
         self._draw(runner, 'val', runner.val_dataloader, batch_idx, outputs)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
-                        outputs: Sequence[SegDataSample] | None = None) -> None:
+                        outputs: Sequence[SegDataSample] = ()) -> None:
         """Draw the batch's first image if it was chosen."""
         self._draw(runner, 'test', runner.test_dataloader, batch_idx, outputs)
 
     def _begin(self, runner: Runner, loader: DataLoader) -> None:
         number = len(loader)
-        self._chosen = set(
-            np.linspace(0, number - 1, min(self.count, number)).round().astype(int).tolist())
+        self._chosen = np.linspace(0, number - 1, min(self.count, number)).round()
         model = _unwrapped(runner)
         if hasattr(model, 'level_outputs') and hasattr(model.decode_head, 'level_scores'):
             model.level_outputs = True
 
     def _draw(self, runner: Runner, mode: str, loader: DataLoader, batch_idx: int,
-              outputs: Sequence[SegDataSample] | None) -> None:
-        if batch_idx not in self._chosen or not outputs or not is_main_process():
+              outputs: Sequence[SegDataSample]) -> None:
+        if batch_idx not in self._chosen or not is_main_process():
             return
         meta = loader.dataset.metainfo
-        model = _unwrapped(runner)
-        example = _example(outputs[0], model)
+        example = _example(outputs[0], _unwrapped(runner))
         strip = draw_levels(
             [example], meta['classes'], meta['palette'], cell_width=self.cell_width)
         runner.visualizer.add_image(f'{mode}_levels_{example.name}', strip, step=runner.iter)
 
 
 def _unwrapped(runner: Runner) -> nn.Module:
-    """The model without the wrapper of a distributed run."""
+    """Return the model without the wrapper of a distributed run."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
@@ -99,7 +90,7 @@ def _example(sample: SegDataSample, model: nn.Module) -> Example:
     final = shown.pop(FINAL)
     refined = getattr(model, 'crf', None) is not None
     if isinstance(model, SegTTAModel):
-        shown['ms+crf' if refined else 'ms'] = final
+        shown['ms-crf' if refined else 'ms'] = final
     elif refined:
         shown['crf'] = final
     elif not shown:

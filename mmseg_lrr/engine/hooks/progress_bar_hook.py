@@ -12,34 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @HOOKS.register_module()
 class ProgressBarHook(Hook):
-    """Show one bar a phase (train, validate, test) on the terminal, with the loss while training.
+    """Show a bar on the terminal while training, with the loss, and while testing.
 
-    Meant together with ``log_level='WARNING'``, which keeps the toolbox's own lines away.
+    Meant together with ``log_level='WARNING'``, which keeps mmengine's own lines away.
     """
 
     priority = 'VERY_LOW'
-
-    def __init__(self) -> None:
-        self._progress: Progress | None = None
-
-    def _start(self, name: str, total: int) -> None:
-        if not is_main_process():
-            return
-        self._stop()
-        self._progress = Progress(
-            TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-            TimeRemainingColumn(), TextColumn('{task.fields[note]}'))
-        self._task = self._progress.add_task(name, total=total, note='')
-        self._progress.start()
-
-    def _step(self, note: str = '') -> None:
-        if self._progress is not None:
-            self._progress.update(self._task, advance=1, note=note)
-
-    def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
 
     def before_train(self, runner: Runner) -> None:
         """Begin the bar of the training."""
@@ -48,11 +26,11 @@ class ProgressBarHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: dict | None = None) -> None:
         """Advance the bar; show the loss."""
-        self._step(f'loss {outputs["loss"].item():.3f}' if outputs else '')
+        self._progress.update(self._task, advance=1, note=f'loss {outputs["loss"].item():.3f}')
 
     def after_train(self, runner: Runner) -> None:
         """End the bar of the training."""
-        self._stop()
+        self._progress.stop()
 
     def before_test(self, runner: Runner) -> None:
         """Begin the bar of the test."""
@@ -61,8 +39,16 @@ class ProgressBarHook(Hook):
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                         outputs: Any = None) -> None:
         """Advance the bar."""
-        self._step()
+        self._progress.update(self._task, advance=1)
 
     def after_test(self, runner: Runner) -> None:
         """End the bar of the test."""
-        self._stop()
+        self._progress.stop()
+
+    def _start(self, name: str, total: int) -> None:
+        self._progress = Progress(
+            TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+            TimeRemainingColumn(), TextColumn('{task.fields[note]}'),
+            disable=not is_main_process())
+        self._task = self._progress.add_task(name, total=total, note='')
+        self._progress.start()

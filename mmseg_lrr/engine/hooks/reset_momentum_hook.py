@@ -8,7 +8,7 @@ from mmseg.registry import HOOKS
 
 @HOOKS.register_module()
 class ResetMomentumHook(Hook):
-    """Set SGD's momentum to zero before every epoch (spec section 4).
+    """Set SGD's momentum to zero before every epoch.
 
     The authors' framework keeps no momentum from one epoch to the next. Optimisers without a
     momentum buffer are left alone.

@@ -1,30 +1,19 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Mean IoU near the boundaries of the ground truth."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
 from prettytable import PrettyTable
 
-from mmseg_lrr.evaluation.image_areas import (
-    FINAL,
-    ImageAreas,
-    append_image,
-    class_count,
-    count_image,
-    image_name,
-    sum_areas,
-)
-from mmseg_lrr.evaluation.output_paths import output_file
-from mmseg_lrr.evaluation.trimap_curve import plot_trimap_curves, write_trimap_csv
+from mmseg_lrr.evaluation.image_areas import FINAL, ImageAreas, count_image, sum_areas
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.boundary_band import BOUNDARIES
 from mmseg_lrr.ops.class_areas import intersection_over_union, mean_over_classes
+from mmseg_lrr.visualization.plots import plot_trimap_curves, write_trimap_csv
 
 #: What a class counts as that is absent from both prediction and ground truth.
 ABSENT_CLASSES = {'skip': None, 'zero': 0.0}
@@ -37,17 +26,15 @@ _TITLES = {
 
 def absent_classes_text(absent: float | None) -> str:
     """Say in a report how absent classes were counted."""
-    if absent is None:
-        return 'classes absent from both prediction and ground truth are skipped'
-    return f'classes absent from both prediction and ground truth count as {absent:g}'
+    how = 'are skipped' if absent is None else f'count as {absent:g}'
+    return f'classes absent from both prediction and ground truth {how}'
 
 
 @METRICS.register_module()
 class TrimapIoUMetric(BaseMetric):
     """Mean IoU inside bands ("trimaps") around the boundaries of the ground truth.
 
-    The poster's figure (spec section 5). All widths come from one distance map. Reports
-    ``trimap_mIoU@<width>`` in percent, rounded like the toolbox's ``mIoU``, and, for each level
+    Reports ``trimap_mIoU@<width>`` in percent, rounded like mmseg's ``mIoU``, and, for each level
     prediction in the data sample (``pred_sem_seg_32x``, ...), ``trimap_mIoU@<width>_32x``.
     Intersections and unions are added up over the images before they are divided, as for mIoU.
     Ignored pixels never count, and an image without boundaries has empty bands.
@@ -61,12 +48,11 @@ class TrimapIoUMetric(BaseMetric):
             contours of objects as ignored pixels).
         ignore_index: Label of ignored pixels.
         absent_classes: What a class that is absent from a band's prediction and ground truth
-            counts as: ``'skip'`` leaves it out of the mean (the toolbox's way), ``'zero'`` counts
-            IoU 0 (the released code's).
+            counts as: ``'skip'`` leaves it out of the mean, as mmseg does; ``'zero'`` counts IoU
+            0, as the released code does.
         csv_path: File for the curve, columns ``width``, ``level``, ``mIoU``; None writes none.
-        plot_path: PNG file for a plot of the curve, one line a level; None draws none.
-        collect_device: ``'cpu'`` or ``'gpu'``, see :class:`mmengine.evaluator.BaseMetric`.
-        prefix: Prefix of the names reported.
+        plot_path: PNG file for a plot of the curve, one line per level; None draws none.
+        **kwargs: Those of :class:`mmengine.evaluator.BaseMetric`.
     """
 
     def __init__(
@@ -78,50 +64,32 @@ class TrimapIoUMetric(BaseMetric):
         absent_classes: str = 'skip',
         csv_path: str | None = None,
         plot_path: str | None = None,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        checks.metric_options(collect_device, prefix)
-        super().__init__(collect_device=collect_device, prefix=prefix)
-        self.widths = tuple(sorted(checks.integers('widths', widths, minimum=1)))
-        if len(set(self.widths)) < len(self.widths):
-            raise ValueError(f'widths must differ from one another, got {widths!r}')
+        super().__init__(**kwargs)
+        self.widths = sorted(checks.integer('widths', width, minimum=1) for width in widths)
         self.boundaries = checks.one_of('boundaries', boundaries, BOUNDARIES)
-        self.ignore_index = checks.integer('ignore_index', ignore_index)
-        checks.one_of('absent_classes', absent_classes, ABSENT_CLASSES)
-        self.absent = ABSENT_CLASSES[absent_classes]
-        for name, path in (('csv_path', csv_path), ('plot_path', plot_path)):
-            if path is not None:
-                output_file(name, path)
-        if csv_path is not None and plot_path is not None and (
-                os.path.realpath(csv_path) == os.path.realpath(plot_path)):
-            raise ValueError(f'plot_path must be another file than csv_path, got {plot_path!r} for '
-                             'both')
-        self.csv_path = csv_path
-        self.plot_path = plot_path
+        self.ignore_index = ignore_index
+        self.absent = ABSENT_CLASSES[
+            checks.one_of('absent_classes', absent_classes, ABSENT_CLASSES)]
+        self.csv_path, self.plot_path = csv_path, plot_path
 
     def count(self, data_sample: dict) -> ImageAreas:
         """Count one image's pixels; see :func:`mmseg_lrr.evaluation.image_areas.count_image`."""
-        return count_image(
-            data_sample,
-            class_count(self.dataset_meta),
-            self.ignore_index,
-            self.widths,
-            self.boundaries,
-        )
+        return count_image(data_sample, len(self.dataset_meta['classes']), self.ignore_index,
+                           self.widths, self.boundaries)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Append one entry an image to ``self.results``.
+        """Append one entry per image to ``self.results``.
 
         Args:
             data_batch: Not used.
             data_samples: The model's outputs as dicts, with ``gt_sem_seg``.
         """
-        for data_sample in data_samples:
-            append_image(self.results, self.count(data_sample), image_name(data_sample))
+        self.results.extend(map(self.count, data_samples))
 
     def curves(self, results: Sequence[ImageAreas]) -> dict[str, dict[int, float]]:
-        """Work out the curve of every output.
+        """Return the curve of every output.
 
         Args:
             results: At least one image's counts.
@@ -130,16 +98,14 @@ class TrimapIoUMetric(BaseMetric):
             Level, or ``'final'`` -> width in pixels -> mean IoU in percent; NaN where no pixel of
             any image is in the band and absent classes are skipped.
         """
-        areas = sum_areas(results, class_count(self.dataset_meta))
+        areas = sum_areas(results, len(self.dataset_meta['classes']))
         # A band holds the narrower ones; the last group is what is in none.
         bands = areas[:, :-1].cumsum(axis=1)
         scores = mean_over_classes(intersection_over_union(bands), self.absent)
         return {
-            output: {
-                width: float(np.round(score * 100, 2))
-                for width, score in zip(self.widths, row, strict=True)
-            }
-            for output, row in zip(results[0].outputs, scores, strict=True)
+            output: dict(zip(self.widths, row, strict=True))
+            for output, row in zip(results[0].outputs, (scores * 100).round(2).tolist(),
+                                   strict=True)
         }
 
     def compute_metrics(self, results: list[ImageAreas]) -> dict[str, float]:
@@ -151,18 +117,14 @@ class TrimapIoUMetric(BaseMetric):
         Returns:
             Name -> percent.
         """
-        if not results:
-            raise ValueError('no image was evaluated: there is nothing to average')
         curves = self.curves(results)
         table = PrettyTable(['width (pixels)', *curves])
         for width in self.widths:
             table.add_row([width, *(f'{curve[width]:.2f}' for curve in curves.values())])
-        logger = MMLogger.get_current_instance()
         print_log(
             f'mean IoU (%) within bands around the boundaries ({self.boundaries!r}); '
             f'{absent_classes_text(self.absent)}:\n{table.get_string()}',
-            logger,
-        )
+            MMLogger.get_current_instance())
         if self.csv_path is not None:
             write_trimap_csv(self.csv_path, curves)
         if self.plot_path is not None:

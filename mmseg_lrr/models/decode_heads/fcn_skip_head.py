@@ -2,38 +2,24 @@
 """FCN-32s, FCN-16s and FCN-8s, the baselines of the poster."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
-from mmseg.utils import ConfigType, SampleList
-from torch import Tensor
+from mmseg.utils import SampleList
+from torch import Tensor, nn
 
-from mmseg_lrr.ops import checks
-
-from ..layers import crop
-from ..non_finite import check_losses
-from .map_options import (
-    check_channels,
-    check_index,
-    check_labels,
-    check_loss_configs,
-    check_loss_modules,
-    check_maps,
-    check_strides,
-    check_strides_found,
-    one_number,
-)
+from mmseg_lrr.ops.pyramid import crop, input_size
 
 
 @MODELS.register_module()
 class FCNSkipHead(BaseDecodeHead):
-    """Score maps of one to three layers, summed on the way up (Long, Shelhamer & Darrell, 2015).
+    """Score maps of one to three layers, summed on the way up.
 
     A 1x1 convolution scores each map. From coarse to fine, scores are upsampled by 2 with a
-    transposed convolution (4x4, one group a class, learned, bilinear at the start) and the finer
+    transposed convolution (4x4, one group per class, learned, bilinear at the start) and the finer
     map's scores are added. The sum is upsampled bilinearly, fixed, to the network's input. One map
     of stride 32 makes it FCN-32s, a second of stride 16 FCN-16s, a third of stride 8 FCN-8s. The
     scoring layers start at zero, so an added map changes nothing at first.
@@ -42,25 +28,19 @@ class FCNSkipHead(BaseDecodeHead):
     aligned at the image's top left corner, at half-pixel centres, and only the bottom and right
     are cut (layers of stride 2 round up). The final upsampling repeats the map's edge.
 
-    Lists with one entry a map are in the backbone's order, fine to coarse.
+    Source: Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation"
+    (CVPR 2015).
 
     Args:
-        in_channels: channels of the maps that are read.
-        num_classes: number of classes C, at least 2.
-        in_index: indices of the maps among the backbone's outputs. Default: the first ones.
-        strides: strides of the scored maps in input pixels, doubling. Default: the last of
-            (8, 16, 32).
-        pool_skips: whether all but the coarsest map are 2x2 max-pooled (rounding up) before they
-            are scored. The published nets read VGG's pool3 and pool4, ``VGG16FC`` gives conv3_3
-            and conv4_3. ``strides`` are those after the pooling.
-        loss_decode: config, or list of configs, of the losses.
-        ignore_index: label of pixels that do not count.
-        sampler: config of one of the toolbox's pixel samplers.
-        align_corners: must be False.
-        init_cfg: initialisation config. Default None: the scoring layers start at zero.
-
-    Raises:
-        TypeError, ValueError: when built, naming the option, the value and what is accepted.
+        in_channels: Channels of the maps that are read, fine to coarse.
+        num_classes: Number of classes, C.
+        in_index: Indices of the maps among the backbone's outputs. Defaults to the first ones.
+        strides: Strides of the scored maps in input pixels, each twice the one before it. Defaults
+            to the last of (8, 16, 32).
+        pool_skips: Whether all but the coarsest map are 2x2 max-pooled (rounding up) before they
+            are scored; ``strides`` are those after the pooling. The published nets read VGG's
+            pool3 and pool4, ``VGG16FC`` gives conv3_3 and conv4_3.
+        **kwargs: Those of ``BaseDecodeHead``.
     """
 
     def __init__(self,
@@ -70,129 +50,61 @@ class FCNSkipHead(BaseDecodeHead):
                  *,
                  strides: Sequence[int] | None = None,
                  pool_skips: bool = False,
-                 loss_decode: ConfigType | Sequence[ConfigType] = dict(  # noqa: B006, B008
-                     type='CrossEntropyLoss'),
-                 ignore_index: int = 255,
-                 sampler: ConfigType | None = None,
-                 align_corners: bool = False,
-                 init_cfg: ConfigType | None = None) -> None:
-        checks.integer('num_classes', num_classes, 2)
-        if align_corners is not False:
-            raise ValueError('align_corners must be False (maps are aligned at half-pixel '
-                             f'centres), got {align_corners!r}')
-        in_channels, in_index = check_maps(in_channels, in_index)
-        if strides is None:
-            if len(in_channels) > 3:
-                raise ValueError('strides must be given for more than 3 maps, got in_channels='
-                                 f'{list(in_channels)}')
-            strides = (8, 16, 32)[-len(in_channels):]
-        strides = check_strides(strides, len(in_channels))
-        check_loss_configs(loss_decode, ignore_index, init_cfg)
-        if sampler is not None:
-            checks.config('sampler', sampler)
+                 init_cfg: dict | list[dict] | None = None,
+                 **kwargs: Any) -> None:
+        in_channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
+        in_index = range(len(in_channels)) if in_index is None else in_index
         super().__init__(
-            in_channels=list(in_channels),
-            channels=num_classes,
-            num_classes=num_classes,
-            out_channels=num_classes,
-            in_index=list(in_index),
-            input_transform='multiple_select',
-            dropout_ratio=0,
-            loss_decode=loss_decode,
-            ignore_index=ignore_index,
-            sampler=sampler,
-            align_corners=False,
-            init_cfg=init_cfg)
-        check_loss_modules(self.loss_decode, num_classes)
+            in_channels, num_classes, num_classes=num_classes, out_channels=num_classes,
+            in_index=[in_index] if isinstance(in_index, int) else list(in_index),
+            input_transform='multiple_select', dropout_ratio=0, init_cfg=init_cfg, **kwargs)
         # The scoring layers take its place; left over, it would be a parameter that no loss
         # reaches.
         del self.conv_seg
-        self.strides = strides
-        self.levels = [f'{stride}x' for stride in reversed(strides)]
-        self.pool_skips = checks.boolean('pool_skips', pool_skips)
-        self.scores = nn.ModuleDict({
-            level: nn.Conv2d(channels, num_classes, 1)
-            for level, channels in zip(self.levels, reversed(in_channels), strict=True)
-        })
-        self.upsamples = nn.ModuleDict({
-            level: nn.ConvTranspose2d(
-                num_classes, num_classes, 4, stride=2, padding=1, groups=num_classes, bias=False)
-            for level in self.levels[1:]
-        })
-        for score in self.scores.values():
+        self.strides = tuple(strides or (8, 16, 32)[-len(in_channels):])
+        if any(coarse != 2 * fine for fine, coarse in zip(self.strides, self.strides[1:],
+                                                          strict=False)):
+            raise ValueError(f'strides must double from one map to the next, got {self.strides}')
+        self.pool_skips = pool_skips
+        self.levels = [f'{stride}x' for stride in reversed(self.strides)]
+        self.scores = nn.ModuleDict()
+        self.upsamples = nn.ModuleDict()
+        line = torch.tensor([.25, .75, .75, .25])
+        for level, channels in zip(self.levels, reversed(in_channels), strict=True):
+            self.scores[level] = score = nn.Conv2d(channels, num_classes, 1)
             nn.init.zeros_(score.weight)
             nn.init.zeros_(score.bias)
-        line = torch.tensor([.25, .75, .75, .25])
-        with torch.no_grad():
-            for upsample in self.upsamples.values():
-                upsample.weight.copy_(torch.outer(line, line).expand_as(upsample.weight))
+            if level != self.levels[0]:
+                self.upsamples[level] = upsample = nn.ConvTranspose2d(
+                    num_classes, num_classes, 4, stride=2, padding=1, groups=num_classes,
+                    bias=False)
+                upsample.weight.data.copy_(torch.outer(line, line))
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Scores of the backbone's maps.
-
-        Args:
-            inputs: the backbone's feature maps.
+        """Score the backbone's feature maps.
 
         Returns:
-            (N, C, H, W) at the input's resolution, rounded up to whole cells of the finest map.
+            ``(N, C, H, W)`` at the input's resolution, rounded up to whole cells of the finest map.
         """
         total = None
-        for level, feature in self._features(inputs).items():
+        for level, feature in zip(self.levels, reversed(self._transform_inputs(inputs)),
+                                  strict=True):
+            if total is not None and self.pool_skips:
+                feature = F.max_pool2d(feature, 2, ceil_mode=True)
             score = self.scores[level](feature)
-            if total is None:
-                total = score
-            else:
-                total = crop(self.upsamples[level](total), score.shape[2:]) + score
+            if total is not None:
+                score = crop(self.upsamples[level](total), score.shape[2:], 2) + score
+            total = score
         return F.interpolate(
             total, scale_factor=self.strides[0], mode='bilinear', align_corners=False)
 
-    def _features(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The maps that are scored, by level, coarse to fine."""
-        check_index(self.in_index, len(inputs))
-        maps = reversed(self._transform_inputs(inputs))
-        features = dict(zip(self.levels, maps, strict=True))
-        check_channels(features, {level: score.in_channels for level, score in self.scores.items()})
-        if self.pool_skips:
-            for level in self.levels[1:]:
-                features[level] = F.max_pool2d(features[level], 2, ceil_mode=True)
-        return features
-
-    def check_maps(self, inputs: Sequence[Tensor], side: int) -> None:
-        """As ``LRRHead.check_maps``."""
-        check_strides_found(self._features(inputs), side)
-
-    def loss(self, inputs: Sequence[Tensor], batch_data_samples: SampleList,
-             train_cfg: ConfigType) -> dict[str, Tensor]:
-        """The toolbox's losses.
-
-        Raises:
-            FloatingPointError: as ``LRRHead.loss``.
-        """
-        losses = super().loss(inputs, batch_data_samples, train_cfg)
-        features = {f'feature map of level {level}': feature
-                    for level, feature in self._features(inputs).items()}
-        check_losses(losses, features, self, batch_data_samples)
-        return losses
-
-    def _stack_batch_gt(self, batch_data_samples: SampleList) -> Tensor:
-        """(N, 1, H, W) labels; an error names the image whose labels are not classes."""
-        labels = super()._stack_batch_gt(batch_data_samples)
-        check_labels(labels, self.num_classes, self.ignore_index, batch_data_samples)
-        return labels
-
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict:
-        """The toolbox's losses on scores cut to the labels, never stretched."""
+        """Compute mmseg's losses of scores that are cut to the labels, never stretched."""
         size = batch_data_samples[0].gt_sem_seg.shape[-2:]
-        # Some of the toolbox's losses take views, which a cut map does not allow.
-        scores = crop(seg_logits, size).contiguous()
-        losses = super().loss_by_feat(scores, batch_data_samples)
-        return {name: one_number(value, scores) for name, value in losses.items()}
+        # Some of mmseg's losses take views, which a cut map does not allow.
+        scores = crop(seg_logits, size, self.strides[-1]).contiguous()
+        return super().loss_by_feat(scores, batch_data_samples)
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Scores cut to the size of the network's input."""
-        meta = batch_img_metas[0]
-        if isinstance(meta['img_shape'], torch.Size):  # a window of the toolbox's slide mode
-            size = meta['img_shape']
-        else:
-            size = meta.get('pad_shape', meta['img_shape'])
-        return crop(seg_logits, tuple(size[:2]))
+        """Cut the scores to the size of the network's input."""
+        return crop(seg_logits, input_size(batch_img_metas), self.strides[-1])

@@ -4,10 +4,9 @@
 from .basis_reconstruction import BasisReconstruction
 from .boundary_mask import BoundaryMask
 from .coefficient_conv import CoefficientConv
-from .dilation_erosion_branch import DilationErosionBranch, branch_levels
-from .pyramid_upsample import PyramidUpsample, crop
+from .dilation_erosion_branch import DilationErosionBranch
+from .lrr_level import LRRLevel
 
 __all__ = [
-    'BasisReconstruction', 'BoundaryMask', 'CoefficientConv', 'DilationErosionBranch',
-    'PyramidUpsample', 'branch_levels', 'crop'
+    'BasisReconstruction', 'BoundaryMask', 'CoefficientConv', 'DilationErosionBranch', 'LRRLevel'
 ]

@@ -1,5 +1,5 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""The mask that lets detail in at the coarser prediction's boundaries alone."""
+"""The mask that lets detail in only at the boundaries of the coarser prediction."""
 
 import torch.nn as nn
 from mmseg.registry import MODELS
@@ -9,29 +9,26 @@ from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.precision import full_precision
 from mmseg_lrr.ops.sliding import sliding_range
 
-#: A slip of the keyboard is refused when a config is read, not when memory runs out.
-MAX_WINDOW = 2**12 + 1
-
 
 @MODELS.register_module()
 class BoundaryMask(nn.Module):
     """Sliding maximum minus sliding minimum of the coarser level's probabilities, per class.
 
     Near 0 where the coarser level is sure of a class or of its absence, near 1 at its boundaries
-    (spec section 1.4; the released network's ``prob_dilate_*`` layers). Windows are clipped at the
-    border. Gradients flow through the mask; at ties they go to the first of the equal pixels.
+    (docs/method.md, "The pyramid"; ``prob_dilate_*`` in the released network). Windows are clipped
+    at the border. Gradients flow through the mask; at ties they go to the first of equal pixels.
 
     Args:
-        window: side of the square window in pixels of the level's own score map; odd, 3 .. 4097.
-            The released VOC network has 9, the Cityscapes one 17.
+        window: side of the square window in pixels of the level's own score map; odd. 9 in the
+            released VOC network, 17 in the Cityscapes one.
     """
 
     def __init__(self, *, window: int = 9) -> None:
         super().__init__()
-        self.window = checks.odd('window', window, 3, MAX_WINDOW)
+        self.window = checks.odd('window', window, 3)
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Mask of the detail that is added to ``scores``.
+        """Compute the mask of the detail that is added to ``scores``.
 
         Args:
             scores: (N, C, H, W), the coarser level's scores, upsampled to this level.

@@ -9,16 +9,12 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.dilation_erosion import (
-    FOOTPRINTS,
-    dilation_erosion_targets,
-    row_half_widths,
-)
+from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets, row_half_widths
 from mmseg_lrr.ops.precision import full_precision
 
 
 def logistic_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Of each image log(1 + exp(-t x)), summed over classes and pixels, over (pixels + 1).
+    """Compute log(1 + exp(-t x)), summed over classes and pixels, over (pixels + 1), per image.
 
     Args:
         scores: x, (N, C, h, w).
@@ -33,35 +29,31 @@ def logistic_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class DilationErosionLoss(nn.Module):
-    """The DE losses of every level of the two branches (spec section 3).
+    """The DE losses of every level of the two branches (docs/method.md, "Losses").
 
     Ignored pixels count as background, but an image of which no pixel is labelled says nothing:
     its loss is 0 (ours).
 
     Args:
-        radii: one radius a level of the branch, coarse to fine, in pixels at input resolution; the
-            released code has [32].
+        radii: one radius per level of the branch, coarse to fine, in pixels at input resolution;
+            the released code has [32].
         footprint: ``'disk'``, or ``'octagon'`` for MATLAB's ``strel`` as in the released code.
-        loss_weight: factor on the losses; one, or one a level, coarse to fine.
+        loss_weight: factor on the losses; one, or one per level, coarse to fine.
     """
 
     def __init__(self, *, radii: Sequence[int] = (32, ), footprint: str = 'disk',
                  loss_weight: float | Sequence[float] = 1.0) -> None:
         super().__init__()
-        self.radii = checks.integers('radii', radii, 1)
-        self.footprint = checks.one_of('footprint', footprint, FOOTPRINTS)
-        for radius in self.radii:
-            try:
-                row_half_widths(radius, footprint)
-            except ValueError as error:
-                raise ValueError(f'radii {list(self.radii)}: {error}') from error
-        weights = checks.per_level('loss_weight', loss_weight, len(self.radii))
-        self.loss_weights = tuple(checks.number('loss_weight', weight, 0) for weight in weights)
+        self.radii = tuple(radii)
+        self.footprint = footprint
+        for radius in radii:
+            row_half_widths(radius, footprint)  # refuses what a footprint is not defined for
+        self.loss_weights = checks.per_level('loss_weight', loss_weight, len(self.radii))
 
     def forward(self, dilation: Mapping[str, Tensor], erosion: Mapping[str, Tensor],
                 labels: Tensor, strides: Mapping[str, int],
                 ignore_index: int = 255) -> dict[str, Tensor]:
-        """Losses of a batch.
+        """Compute the losses of a batch.
 
         Args:
             dilation: scores of the dilated masks by level, coarse to fine, each (N, C, h, w) with

@@ -1,13 +1,9 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The CRF as the last step of a prediction, taken at once or by the caller."""
 
-import inspect
-
 import torch
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
-
-from mmseg_lrr.ops import checks
 
 from .restore import refine_with_crf, set_prediction
 
@@ -26,21 +22,8 @@ class CRFStep:
 
     crf_deferred: bool = False
 
-    def _build_crf(self, name: str, cfg: ConfigType | None) -> None:
-        """Build the CRF that an option names.
-
-        Raises:
-            TypeError, ValueError: if it is no config, or of something that is no CRF.
-        """
-        self.crf = None
-        if cfg is None:
-            return
-        self.crf = MODELS.build(checks.config(name, cfg))
-        try:
-            inspect.signature(self.crf.forward).bind('image', 'probabilities')
-        except TypeError as error:
-            raise ValueError(f'{name} must be a CRF, called with an image and probabilities, got '
-                             f'{type(self.crf).__name__}') from error
+    def _build_crf(self, cfg: ConfigType | None) -> None:
+        self.crf = None if cfg is None else MODELS.build(cfg)
 
     @torch.no_grad()
     def apply_crf(self, data_samples: SampleList) -> None:
@@ -51,9 +34,6 @@ class CRFStep:
                 probabilities (C, H, W) at the original size, the metainfo the photograph,
                 ``ori_img``. ``seg_logits`` and ``pred_sem_seg`` become those after the CRF;
                 levels' predictions stay.
-
-        Raises:
-            KeyError: if the photograph is not there.
         """
         if self.crf is None:
             return

@@ -2,8 +2,6 @@
 """The segmentor that tests LRR as its authors did."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import torch
 from mmengine.logging import print_log
@@ -11,20 +9,18 @@ from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from mmseg.utils import ConfigType, OptSampleList, SampleList
-from torch import Tensor, nn
+from mmseg.utils import OptSampleList, SampleList
+from torch import Tensor
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.resize import resize_bicubic
+from mmseg_lrr.ops.pyramid import crop
+from mmseg_lrr.ops.resampling import resize_bicubic
 
-from ..layers import crop
-from ..non_finite import naming_parameters, not_finite
 from .crf_step import CRFStep
 from .restore import log_probabilities, restore_to_original, set_prediction, softmax
 
 _MODES = ('whole', 'slide', 'halves')
-_TEST_OPTIONS = ('mode', 'crop_size', 'stride', 'level_outputs', 'last_level', 'refine_threshold',
-                 'crf')
+_TEST_OPTIONS = ('mode', 'crop_size', 'stride', 'level_outputs', 'last_level', 'crf')
 # Column limits in 1/64 of the width: the two crops, and what each of them serves.
 _HALF_CROPS = ((0, 40), (24, 64))
 _HALF_SERVES = ((0, 35), (29, 64))
@@ -35,9 +31,9 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
     """``EncoderDecoder`` with per-level outputs, a CRF after a single pass, and Cityscapes halves.
 
     Trains as the stock class does. In testing it works on probabilities where the stock class
-    works on scores (spec section 5): each level's softmax is resized (bicubic) to the network's
-    input, the padding cut off, and resized to the original size. ``seg_logits`` of a result are
-    the logarithms of these probabilities, ``pred_sem_seg`` their argmax.
+    works on scores (docs/method.md, "Testing"): each level's softmax is resized (bicubic) to the
+    network's input, the padding cut off, and resized to the original size. ``seg_logits`` of a
+    result are the logarithms of these probabilities, ``pred_sem_seg`` their argmax.
 
     Args:
         test_cfg: options of testing:
@@ -49,105 +45,40 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
             - ``level_outputs`` (bool): store each level's prediction too, as
               ``pred_sem_seg_32x``, ..., for ``LRRIoUMetric``.
             - ``last_level`` (str): stop after this level, e.g. ``'16x'``.
-            - ``refine_threshold`` (float in [0, 1)): leave detail out where no class's boundary
-              mask reaches it, and save its computation; 0 (default) leaves nothing out.
             - ``crf`` (dict): config of a CRF for the final output, e.g.
               ``dict(type='DenseCRF', preset='deeplab_v2_vgg16')``. The pipeline must carry the
               photograph (``KeepOriginalImage``).
         **kwargs: those of the stock ``EncoderDecoder``.
-
-    Raises:
-        TypeError, ValueError: when built, on a mode or option that is not there, or if the decode
-            head's ``in_channels``, ``in_index`` or ``strides`` do not fit the backbone.
     """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         test_cfg = self.test_cfg or {}
-        if not isinstance(test_cfg, Mapping):
-            raise TypeError(f'test_cfg must be a dict of {list(_TEST_OPTIONS)}, got {test_cfg!r}')
-        for name in test_cfg:
-            checks.one_of('test_cfg option', name, _TEST_OPTIONS)
+        unknown = sorted(set(test_cfg) - set(_TEST_OPTIONS))
+        if unknown:
+            print_log(f'test_cfg has {unknown}, which nothing reads; its options are '
+                      f'{list(_TEST_OPTIONS)}', logger='current', level=logging.WARNING)
         self.mode = checks.one_of('test_cfg.mode', test_cfg.get('mode', 'whole'), _MODES)
         if self.mode == 'slide':
-            self.window = _height_width(test_cfg, 'crop_size')
-            self.window_step = _height_width(test_cfg, 'stride')
+            self.window, self.window_step = test_cfg['crop_size'], test_cfg['stride']
             if any(step > side for step, side in zip(self.window_step, self.window, strict=True)):
                 raise ValueError('test_cfg.stride must not exceed test_cfg.crop_size (pixels would '
                                  f'be left out), got {self.window_step} and {self.window}')
-        self.level_outputs = checks.boolean('test_cfg.level_outputs',
-                                            test_cfg.get('level_outputs', False))
-        if self.level_outputs and not hasattr(self.decode_head, 'level_scores'):
-            raise ValueError('test_cfg.level_outputs needs a decode head with levels (LRRHead), '
-                             f'got {type(self.decode_head).__name__}')
-        if hasattr(self.decode_head, 'test_options'):
-            self.decode_head.test_options(test_cfg)  # refuses what is not there
-        for name in ('last_level', 'refine_threshold'):
-            if name in test_cfg and not hasattr(self.decode_head, 'test_options'):
-                raise ValueError(f'test_cfg.{name} needs a decode head with levels (LRRHead), got '
-                                 f'{test_cfg[name]!r} with {type(self.decode_head).__name__}')
-        self._build_crf('test_cfg.crf', test_cfg.get('crf'))
-        self._check_maps()
-
-    def _check_maps(self) -> None:
-        """Let this package's heads look at the backbone's maps of a small black image.
-
-        A backbone that cannot take one here (it wants a GPU, say, or larger images) is left to the
-        head's own check, at the first batch.
-        """
-        heads = [self.decode_head]
-        if self.with_auxiliary_head:
-            auxiliary = self.auxiliary_head
-            heads += auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]
-        heads = [head for head in heads if hasattr(head, 'check_maps')]
-        if not heads:
-            return
-        side = 2 * max(max(head.strides) for head in heads)
-        like = next(self.backbone.parameters(), torch.zeros(0))
-        image = torch.zeros(1, 3, side, side, device=like.device, dtype=like.dtype)
-        try:
-            with _untouched(self), torch.no_grad():
-                features = self.extract_feat(image)
-        except (AssertionError, NotImplementedError, RuntimeError) as error:
-            print_log(f'in_channels and strides are checked at the first batch: {error}',
-                      logger='current', level=logging.DEBUG)
-            return
-        for head in heads:
-            head.check_maps(features, side)
-
-    # ------------------------------------------------------------------ training
-
-    def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
-        """The stock losses.
-
-        Raises:
-            FloatingPointError: if one is not finite; the message names the backbone's parameters
-                too. See ``LRRHead.loss``.
-            ValueError: if labels are not a map of the input's size; the message names the file.
-        """
-        for sample in data_samples:
-            shape = tuple(sample.gt_sem_seg.data.shape)
-            if shape != (1, *inputs.shape[2:]):
-                name = sample.metainfo.get('seg_map_path') or sample.metainfo.get('img_path')
-                raise ValueError(f'the labels {name or "of a sample"} are of shape {shape} where '
-                                 f'they meet an input of {tuple(inputs.shape[2:])} (height, '
-                                 'width); label maps have one channel and the image\'s size')
-        with naming_parameters(self.backbone):
-            return super().loss(inputs, data_samples)
-
-    # ------------------------------------------------------------------ probabilities
+        self.level_outputs = test_cfg.get('level_outputs', False)
+        if not hasattr(self.decode_head, 'level_scores') and (
+                self.level_outputs or test_cfg.get('last_level')):
+            raise ValueError('test_cfg.level_outputs and last_level need a decode head with levels '
+                             f'(LRRHead), got {type(self.decode_head).__name__}')
+        self._build_crf(test_cfg.get('crf'))
 
     def _probabilities(self, inputs: Tensor, all_levels: bool) -> dict[str, tuple[Tensor, int]]:
-        """Of one window: by level, probabilities (N, C, h, w) and their stride in input pixels."""
+        """Of one window, by level: probabilities (N, C, h, w) and their stride in input pixels."""
         features = self.extract_feat(inputs)
         if not hasattr(self.decode_head, 'level_scores'):
             scores = self.decode_head.predict(
                 features, [dict(img_shape=inputs.shape[2:])], self.test_cfg)
             return {'final': (softmax(scores), 1)}
         levels = self.decode_head.level_scores(features, all_levels, self.test_cfg)
-        *_, last = levels
-        scores, stride = levels[last]
-        self.decode_head.check_extent(last, scores, inputs.shape[2:], stride)
         return {level: (softmax(scores), stride) for level, (scores, stride) in levels.items()}
 
     def inference_levels(self, inputs: Tensor, all_levels: bool = True) -> dict[str, Tensor]:
@@ -166,7 +97,7 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
             maps = self._halves(inputs, all_levels)
         else:
             maps = self._probabilities(inputs, all_levels)
-        return {level: _to_input(*item, inputs.shape[2:]) for level, item in maps.items()}
+        return {level: self._to_input(*item, inputs.shape[2:]) for level, item in maps.items()}
 
     def _halves(self, inputs: Tensor, all_levels: bool) -> dict[str, tuple[Tensor, int]]:
         width = inputs.shape[3]
@@ -195,7 +126,7 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
                 area = (..., slice(top, top + size[0]), slice(left, left + size[1]))
                 window = inputs[area]
                 for level, item in self._probabilities(window, all_levels).items():
-                    part = _to_input(*item, window.shape[2:])
+                    part = self._to_input(*item, window.shape[2:])
                     if level not in total:
                         total[level] = part.new_zeros(*part.shape[:2], height, width)
                     total[level][area] += part
@@ -207,10 +138,8 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         *_, final = self.inference_levels(inputs, all_levels=False).values()
         return torch.stack([log_probabilities(item) for item in final])
 
-    # ------------------------------------------------------------------ results
-
     def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
-        """Predictions at the images' original sizes.
+        """Predict at the images' original sizes.
 
         Args:
             inputs: (N, 3, H, W), preprocessed.
@@ -219,10 +148,6 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         Returns:
             The samples, with ``seg_logits`` (C, H, W), ``pred_sem_seg`` (1, H, W) and, if asked
             for, ``pred_sem_seg_{level}`` (1, H, W).
-
-        Raises:
-            FloatingPointError: if a prediction is not finite; the message names image, level and
-                parameters.
         """
         probabilities = self.inference_levels(inputs, self.level_outputs)
         if data_samples is None:
@@ -230,54 +155,23 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
                 SegDataSample(metainfo=dict(ori_shape=tuple(inputs.shape[2:])))
                 for _ in range(len(inputs))
             ]
-        *_, final = probabilities
         for i, sample in enumerate(data_samples):
-            if self.level_outputs:
-                for level, batch in probabilities.items():
-                    restored = restore_to_original(batch[i], sample.metainfo)
+            for level, batch in probabilities.items():
+                restored = restore_to_original(batch[i], sample.metainfo)
+                if self.level_outputs:
                     sample.set_data({
                         f'pred_sem_seg_{level}':
                         PixelData(data=restored.argmax(dim=0, keepdim=True))
                     })
-            restored = restore_to_original(probabilities[final][i], sample.metainfo)
-            try:
-                with naming_parameters(self):
-                    set_prediction(sample, restored)
-            except FloatingPointError as error:
-                levels = not_finite((level, batch[i]) for level, batch in probabilities.items())
-                raise FloatingPointError(f'{error}; level {", ".join(levels)}') from error
+            set_prediction(sample, restored)  # the last level's
         return self._finish(data_samples)
 
-
-@contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
-    """Let a model be called without a change to its statistics, modes or the random numbers."""
-    # Not through train() and eval(), which backbones with frozen stages override.
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        for module, _ in modes:
-            module.training = False
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _height_width(test_cfg: ConfigType, name: str) -> tuple[int, ...]:
-    """Read an option that is (height, width) in pixels."""
-    value = checks.integers(f'test_cfg.{name}', test_cfg.get(name), 1)
-    if len(value) != 2:
-        raise ValueError(f'test_cfg.{name} must be (height, width), got {test_cfg[name]!r}')
-    return value
-
-
-def _to_input(probabilities: Tensor, stride: int, size: Sequence[int]) -> Tensor:
-    """(N, C, h, w) at ``stride`` to (N, C, \\*size): by a whole factor, then cropped."""
-    if stride > 1:
-        height, width = (side * stride for side in probabilities.shape[2:])
-        probabilities = resize_bicubic(probabilities, (height, width))
-    return crop(probabilities, size)
+    def _to_input(self, probabilities: Tensor, stride: int, size: torch.Size) -> Tensor:
+        """(N, C, h, w) at ``stride`` to (N, C, \\*size): by a whole factor, then cropped."""
+        if stride > 1:
+            height, width = (side * stride for side in probabilities.shape[2:])
+            probabilities = resize_bicubic(probabilities, (height, width))
+        return crop(probabilities, size, max(getattr(self.decode_head, 'strides', (1, ))))
 
 
 def _window_starts(length: int, window: int, step: int) -> list[int]:

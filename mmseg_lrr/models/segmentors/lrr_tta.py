@@ -11,19 +11,16 @@ from mmseg.utils import ConfigType, SampleList
 from torch import Tensor, nn
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.resize import resize_bicubic
+from mmseg_lrr.ops.resampling import resize_bicubic
 
-from ..non_finite import naming_parameters
 from .crf_step import CRFStep
 from .lrr_encoder_decoder import LRREncoderDecoder
 from .restore import image_area, set_prediction
 
-FUSIONS = ('max', 'mean')
-
 
 @MODELS.register_module()
 class LRRTTAModel(CRFStep, SegTTAModel):
-    """Test-time augmentation as the authors' (spec section 5).
+    """Test-time augmentation as the authors' (docs/method.md, "Testing").
 
     Of each augmented image the softmax is taken at the network's size, the padding cut off, the
     flip undone and the map resized to the original size, where it joins a running maximum. (The
@@ -40,36 +37,25 @@ class LRRTTAModel(CRFStep, SegTTAModel):
         crf: config of a CRF on the fused probabilities, e.g. ``dict(type='DenseCRF')``. The
             pipeline must carry the photograph (``KeepOriginalImage``). The segmentor's own, in its
             ``test_cfg``, is for its single passes and does not run here.
-        pretrained: must be None; the toolbox's inferencers set it.
-        train_cfg: must be None, likewise.
-
-    Raises:
-        ValueError: when built, on an unknown fusion or a segmentor with one output channel.
+        pretrained, train_cfg: what mmseg's inferencers set to None.
     """
 
     def __init__(self, module: ConfigType | nn.Module,
                  data_preprocessor: ConfigType | nn.Module | None = None, *,
                  fusion: str = 'max', crf: ConfigType | None = None,
                  pretrained: None = None, train_cfg: None = None) -> None:
-        for name, value in (('pretrained', pretrained), ('train_cfg', train_cfg)):
-            if value is not None:
-                raise ValueError(f'{name} must be None: weights come from the checkpoint and '
-                                 f'training is the module\'s; got {value!r}')
-        if not isinstance(module, nn.Module):
-            checks.config('module', module)
-            if module.get('data_preprocessor') is not None:
-                data_preprocessor = None  # The base class would replace the segmentor's by it.
+        if not isinstance(module, nn.Module) and module.get('data_preprocessor') is not None:
+            data_preprocessor = None  # The base class would replace the segmentor's by it.
         super().__init__(module, data_preprocessor)
-        self.fusion = checks.one_of('fusion', fusion, FUSIONS)
-        self._build_crf('crf', crf)
-        if self.crf is None and getattr(self.module, 'crf', None) is not None:
-            print_log(
-                "the segmentor's test_cfg.crf does not run in multi-scale testing; for a CRF on "
-                'the fused probabilities set crf of LRRTTAModel', logger='current',
-                level=logging.WARNING)
+        self.fusion = checks.one_of('fusion', fusion, ('max', 'mean'))
+        self._build_crf(crf)
+        if crf is None and getattr(self.module, 'crf', None) is not None:
+            print_log("the segmentor's test_cfg.crf does not run in multi-scale testing; for a CRF "
+                      'on the fused probabilities set crf of LRRTTAModel', logger='current',
+                      level=logging.WARNING)
         if self.module.out_channels < 2:
-            raise ValueError('LRRTTAModel fuses softmax probabilities and needs a module with at '
-                             f'least 2 output channels, got {self.module.out_channels}')
+            raise ValueError('LRRTTAModel fuses softmax probabilities and needs a segmentor with '
+                             f'at least 2 output channels, got {self.module.out_channels}')
 
     @torch.no_grad()
     def test_step(self, data: dict) -> SampleList:
@@ -79,7 +65,7 @@ class LRRTTAModel(CRFStep, SegTTAModel):
             data: ``inputs`` and ``data_samples``, each a list (augmentations) of lists (images).
 
         Returns:
-            One sample an image: the first augmentation's, with ``seg_logits`` (C, H, W) and
+            One sample per image: the first augmentation's, with ``seg_logits`` (C, H, W) and
             ``pred_sem_seg`` (1, H, W) at the original size.
         """
         samples = data['data_samples'][0]
@@ -96,8 +82,7 @@ class LRRTTAModel(CRFStep, SegTTAModel):
         for i, sample in enumerate(samples):
             if self.fusion == 'mean':
                 fused[i] /= len(data['inputs'])
-            with naming_parameters(self.module):
-                set_prediction(sample, fused[i])
+            set_prediction(sample, fused[i])
             fused[i] = None
         return self._finish(samples)
 
@@ -107,7 +92,7 @@ class LRRTTAModel(CRFStep, SegTTAModel):
             *_, final = self.module.inference_levels(inputs, all_levels=False).values()
             return final
         scores = self.module.inference(inputs, metas)
-        # Softmax in place, in single precision at least.
+        # Softmax in place, in float32 at least.
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         scores -= scores.amax(dim=1, keepdim=True)
         scores.exp_()

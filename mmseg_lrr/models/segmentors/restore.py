@@ -4,17 +4,17 @@
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmseg_lrr.ops.resize import resize_bicubic
+from mmseg_lrr.ops.resampling import resize_bicubic
 
 _FLIPPED_AXES = {'horizontal': (-1, ), 'vertical': (-2, ), 'diagonal': (-2, -1)}
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """Probabilities of (N, C, H, W) scores, in single precision at least.
+    """Compute probabilities of (N, C, H, W) scores, in float32 at least.
 
-    In mixed precision scores can be half as precise, which no resizing on a CPU takes.
+    In mixed precision scores can be of half precision, which no resizing on a CPU takes.
     """
     return scores.softmax(dim=1, dtype=torch.promote_types(scores.dtype, torch.float32))
 
@@ -24,13 +24,12 @@ def image_area(maps: Tensor, meta: dict) -> Tensor:
 
     Args:
         maps: (..., H, W) at the size of the network's input.
-        meta: the sample's metainfo: where there are any, padding_size and img_padding_size (left,
-            right, top, bottom), flip and flip_direction.
+        meta: the sample's metainfo.
 
     Returns:
-        (..., h, w), the image as it was resized; a view where no flip is undone.
+        (..., h, w), the image as it was resized.
     """
-    # The pipeline's padding, and outside it the data preprocessor's.
+    # The pipeline's padding, and outside it the data preprocessor's; left, right, top, bottom.
     paddings = [meta[key] for key in ('padding_size', 'img_padding_size') if key in meta]
     left, right, top, bottom = (sum(sides) for sides in zip((0, ) * 4, *paddings, strict=True))
     height, width = maps.shape[-2:]
@@ -48,21 +47,17 @@ def restore_to_original(probabilities: Tensor, meta: dict) -> Tensor:
 
     Args:
         probabilities: (C, H, W) at the size of the network's input.
-        meta: the sample's metainfo: ori_shape and what :func:`image_area` reads.
+        meta: the sample's metainfo.
 
     Returns:
         (C, \\*ori_shape). Bicubic interpolation overshoots: values can lie slightly outside of
         [0, 1].
     """
-    area = image_area(probabilities, meta)
-    size = tuple(meta['ori_shape'][:2])
-    if tuple(area.shape[1:]) == size:
-        return area
-    return resize_bicubic(area[None], size)[0]
+    return resize_bicubic(image_area(probabilities, meta)[None], meta['ori_shape'][:2])[0]
 
 
 def log_probabilities(probabilities: Tensor) -> Tensor:
-    """Logarithm of (C, H, W) probabilities renormalised to sum to 1, finite everywhere.
+    """Compute the logarithm of (C, H, W) probabilities renormalised to sum to 1; always finite.
 
     Negative values, from bicubic interpolation, count as 0.
     """
@@ -80,7 +75,7 @@ def set_prediction(sample: SegDataSample, probabilities: Tensor) -> None:
     """
     if not torch.isfinite(probabilities.sum()):
         name = sample.metainfo.get('img_path') or 'an image in memory'
-        raise FloatingPointError(f'the prediction of {name} is not finite')
+        raise FloatingPointError(f'the prediction of {name} is not finite; has training diverged?')
     logits = log_probabilities(probabilities)
     sample.set_data({
         'seg_logits': PixelData(data=logits),
@@ -88,7 +83,7 @@ def set_prediction(sample: SegDataSample, probabilities: Tensor) -> None:
     })
 
 
-def refine_with_crf(crf: torch.nn.Module, probabilities: Tensor, meta: dict) -> Tensor:
+def refine_with_crf(crf: nn.Module, probabilities: Tensor, meta: dict) -> Tensor:
     """Run a CRF on (C, H, W) probabilities of an image, whose photograph its metainfo carries.
 
     Raises:

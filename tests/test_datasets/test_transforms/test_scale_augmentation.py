@@ -75,29 +75,6 @@ def test_every_image_draws_its_own_scale() -> None:
     assert len(factors) == 14
 
 
-def test_images_without_labels_pass() -> None:
-    results = sample(30, 40)
-    del results['gt_seg_map'], results['seg_fields']
-    assert ScaleAugmentation(steps=(0, 0))(results)['img'].shape == (384, 384, 3)
-
-
-@pytest.mark.parametrize(
-    'transform, options, named',
-    [
-        (ScaleAugmentation, dict(steps=(3, -3)), 'steps'),
-        (ScaleAugmentation, dict(steps=(1,)), 'steps'),
-        (ScaleAugmentation, dict(steps=(-12, 0)), 'steps'),
-        (ScaleAugmentation, dict(steps=(0.5, 1)), 'steps'),
-        (ScaleAugmentation, dict(canvas=0), 'canvas'),
-        (ScaleAugmentation, dict(divisor=0), 'divisor'),
-        (RatioAugmentation, dict(canvas=0), 'canvas'),
-        (ScaleAugmentation, dict(pad_value=-1), 'pad_value'),
-        (ScaleAugmentation, dict(seg_pad_value=None), 'seg_pad_value'),
-        (RatioAugmentation, dict(ratio_range=(1.5, 0.5)), 'ratio_range'),
-        (RatioAugmentation, dict(ratio_range=(0, 1)), 'ratio_range'),
-        (RatioAugmentation, dict(ratio_range=1.0), 'ratio_range'),
-    ],
-)
-def test_bad_options_are_named(transform: type, options: dict, named: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=named):
-        transform(**options)
+def test_grey_images_without_labels_pass() -> None:
+    results = ScaleAugmentation(steps=(0, 0))(dict(img=np.zeros((30, 40), np.uint8)))
+    assert results['img'].shape == (384, 384, 3)

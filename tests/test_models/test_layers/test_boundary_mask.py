@@ -49,8 +49,7 @@ def test_gradcheck() -> None:
 
 
 @pytest.mark.parametrize(('window', 'error'), [
-    (8, ValueError), (1, ValueError), (-9, ValueError), (9.0, TypeError), (None, TypeError),
-    ((9, 9), TypeError),
+    (8, ValueError), (1, ValueError), (None, TypeError),
 ])
 def test_refuses_windows(window: object, error: type) -> None:
     with pytest.raises(error, match='window'):

@@ -6,11 +6,9 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from mmseg_lrr.models.layers import BasisReconstruction, PyramidUpsample, branch_levels
+from mmseg_lrr.models.layers import LRRLevel
 
 from ... import references
-
-LEVELS = ['32x', '16x', '8x', '4x']
 
 
 def test_starts_at_an_image_that_is_background_only() -> None:
@@ -18,7 +16,7 @@ def test_starts_at_an_image_that_is_background_only() -> None:
         type='DilationErosionBranch', in_channels={'32x': 5}, num_classes=4, num_bases=3,
         kernel_size=5))
     out = branch({'32x': torch.randn(2, 5, 3, 4)},
-                 {'32x': BasisReconstruction(num_classes=4, num_bases=3)}, {})
+                 {'32x': LRRLevel(in_channels=5, num_classes=4, num_bases=3)})
     assert list(out) == ['32x']
     assert out['32x'].shape == (2, 4, 12, 16)
     assert (out['32x'][:, 0] == 1).all() and (out['32x'][:, 1:] == -1).all()
@@ -31,21 +29,20 @@ def test_finer_levels_build_on_coarser_ones(border: str) -> None:
     branch = MODELS.build(dict(
         type='DilationErosionBranch', in_channels=channels, num_classes=2, num_bases=3,
         kernel_size=3)).double()
-    torch.nn.init.normal_(branch.coefficients['8x'].weight)
     for parameter in branch.parameters():
         torch.nn.init.normal_(parameter)
-    reconstructions = {
-        level: BasisReconstruction(num_classes=2, num_bases=3).double() for level in channels
+    levels = {
+        level: LRRLevel(in_channels=channels[level], num_classes=2, num_bases=3,
+                        upsample_border=border).double() for level in channels
     }
-    for layer in reconstructions.values():
-        torch.nn.init.normal_(layer.bases)
-    upsamples = {level: PyramidUpsample(border=border) for level in ('16x', '8x')}
+    for level in levels.values():
+        torch.nn.init.normal_(level.reconstruction.bases)
     features = {
         level: torch.randn(2, channels[level], *sizes[level], dtype=torch.float64)
         for level in channels
     }
     with torch.no_grad():
-        out = branch(features, reconstructions, upsamples)
+        out = branch(features, levels)
     details = []
     for level in channels:
         conv = branch.coefficients[level]
@@ -53,26 +50,8 @@ def test_finer_levels_build_on_coarser_ones(border: str) -> None:
         coefficients = references.convolve(
             features[level].numpy(), conv.weight.detach().numpy(), conv.bias.detach().numpy())
         details.append(
-            references.paint_blocks(coefficients, reconstructions[level].bases.numpy())
+            references.paint_blocks(coefficients, levels[level].reconstruction.bases.numpy())
             + branch.bias[level].detach().numpy()[:, None, None])
     expected = references.pyramid(details, windows=[None] * 3, border=border)
     for level, wanted in zip(channels, expected, strict=True):
         np.testing.assert_allclose(out[level].numpy(), wanted, rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.parametrize(('levels', 'expected'), [
-    (None, ['32x']),
-    (['32x'], ['32x']),
-    (['32x', '16x'], ['32x', '16x']),
-    (['16x', '32x'], ['32x', '16x']),
-    (('4x', '8x', '16x', '32x'), LEVELS),
-])
-def test_levels(levels: object, expected: list[str]) -> None:
-    assert branch_levels(levels, LEVELS) == expected
-
-
-@pytest.mark.parametrize('levels', [[], ['16x'], ['32x', '8x'], ['64x'], ['32x', '32x'], '32x',
-                                    ['32x', '2x']])
-def test_refuses_levels(levels: object) -> None:
-    with pytest.raises(ValueError, match='dilation_erosion levels'):
-        branch_levels(levels, LEVELS)

@@ -1,7 +1,7 @@
 """Cityscapes, fine annotations; tests at full size, 2048x1024.
 
 Crops and augmentation are the toolbox's (the authors released no training code for Cityscapes).
-The label maps are made by ``tools/dataset_converters/cityscapes.py``.
+The label maps are made by ``tools/prepare_data.py cityscapes``.
 """
 dataset_type = 'CityscapesDataset'
 data_root = 'data/cityscapes'
@@ -12,6 +12,7 @@ meta_keys = ('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'pad_shape', 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
+    dict(type='CheckLabels', num_classes=19),
     dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),

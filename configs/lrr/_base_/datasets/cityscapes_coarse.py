@@ -1,7 +1,7 @@
 """Cityscapes, fine annotations of train and coarse ones of train_extra, tested on val.
 
 The label maps, and the list of the frames of train_extra that have no fine labels, are made by
-``tools/dataset_converters/cityscapes.py``.
+``tools/prepare_data.py cityscapes``.
 """
 _base_ = './cityscapes.py'
 fine_train = {{_base_.train_dataloader.dataset}}

@@ -1,6 +1,6 @@
 """The authors' VOC training images and COCO's, tested on VOC (spec section 4).
 
-COCO's label maps and list are made by ``tools/dataset_converters/coco_to_voc.py``.
+COCO's label maps and list are made by ``tools/prepare_data.py coco``.
 """
 _base_ = './pascal_voc.py'
 voc_train = {{_base_.train_dataloader.dataset}}

@@ -1,6 +1,6 @@
 """PASCAL VOC as the authors trained and tested on it (spec section 4).
 
-``SegmentationClassAug`` and the lists are made by ``tools/dataset_converters/voc_sbd.py``: 11,295
+``SegmentationClassAug`` and the lists are made by ``tools/prepare_data.py voc``: 11,295
 training images of VOC and SBD, FCN's 736 validation images. Each image draws a scale of its own
 and is centred on a square of at most 384x384; the data preprocessor brings a batch to one size.
 Test images are resized onto a canvas of multiples of 32 (``ResizeToCanvas``), around which the
@@ -16,6 +16,7 @@ meta_keys = ('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'pad_shape', 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
+    dict(type='CheckLabels', num_classes=21),
     dict(type='ScaleAugmentation'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs')

@@ -1,6 +1,6 @@
 """PASCAL VOC 2012 with the toolbox's own recipe: 10,582 training images, 512x512 crops, val.
 
-The lists are made by ``tools/dataset_converters/voc_sbd.py``; ``trainaug`` is the same set as the
+The lists are made by ``tools/prepare_data.py voc``; ``trainaug`` is the same set as the
 toolbox's. Testing is LRR's.
 """
 _base_ = './pascal_voc.py'
@@ -8,6 +8,7 @@ crop_size = (512, 512)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
+    dict(type='CheckLabels', num_classes=21),
     dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),

@@ -8,6 +8,7 @@ crop_size = (512, 512)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
+    dict(type='CheckLabels', num_classes=21),
     dict(type='RatioAugmentation', ratio_range=(1.0, 1.0), canvas=512),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs')

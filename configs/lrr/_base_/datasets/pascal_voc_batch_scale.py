@@ -8,6 +8,7 @@ _base_ = './pascal_voc.py'
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
+    dict(type='CheckLabels', num_classes=21),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs')
 ]

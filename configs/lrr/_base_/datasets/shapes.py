@@ -1,5 +1,10 @@
 """The demo's data set, which ``tools/demo.py`` draws: 6 textured shapes, 128-160 px."""
-dataset_type = 'ShapesDataset'
+dataset_type = 'BaseSegDataset'
+metainfo = dict(
+    classes=('background', 'disc', 'box', 'triangle', 'star', 'ring', 'tree'),
+    palette=[[0, 0, 0], [225, 120, 185], [125, 85, 50], [0, 195, 195], [150, 90, 220],
+             [150, 150, 150], [70, 170, 60]])
+data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
 data_root = 'work_dirs/demo/shapes'
 crop_size = (128, 128)
 pad_value = [103.53, 116.28, 123.675]
@@ -8,6 +13,7 @@ meta_keys = ('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'pad_shape', 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
+    dict(type='CheckLabels', num_classes=7),
     dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs')
@@ -42,7 +48,9 @@ train_dataloader = dict(
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
+        metainfo=metainfo,
         data_root=data_root,
+        data_prefix=data_prefix,
         ann_file='ImageSets/Segmentation/train.txt',
         pipeline=train_pipeline))
 val_dataloader = dict(
@@ -51,7 +59,9 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
+        metainfo=metainfo,
         data_root=data_root,
+        data_prefix=data_prefix,
         ann_file='ImageSets/Segmentation/val.txt',
         pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -1,0 +1,117 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Geometry of the pyramid: which levels there are, and how their maps lie on one another."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import checks
+
+
+@dataclass(frozen=True)
+class LevelGeometry:
+    """Where a level's maps lie in the image.
+
+    Attributes:
+        stride: stride of the feature map that the level reads, in input pixels.
+        factor: u, the factor from the feature map to the score map.
+        upsample_factor: factor from the next coarser level's score map to this one's, 1 or 2.
+        window: side of the boundary mask's window, in pixels of the score map.
+    """
+
+    stride: int
+    factor: int
+    upsample_factor: int
+    window: int
+
+    @property
+    def name(self) -> str:
+        """Name of the level, such as ``'32x'``."""
+        return f'{self.stride}x'
+
+    @property
+    def score_stride(self) -> int:
+        """Stride of the score map in input pixels."""
+        return self.stride // self.factor
+
+
+def pyramid_levels(strides: Sequence[int], factor: int | Sequence[int] = 4,
+                   window: int | Sequence[int | None] | None = None) -> list[LevelGeometry]:
+    """Describe the levels, coarse to fine.
+
+    Args:
+        strides: of the feature maps in input pixels, fine to coarse, each twice the one before.
+        factor: u, even; one, or one per level, fine to coarse. A single one is lowered to the
+            stride where it is larger (u = 8 at stride 4).
+        window: of the boundary mask; one, or one per level, fine to coarse. Default: 2u + 1.
+
+    Raises:
+        ValueError: if strides do not double, a factor is odd or does not divide its stride, or
+            neighbouring score maps are neither equally fine nor a factor of 2 apart.
+    """
+    if any(coarse != 2 * fine for fine, coarse in zip(strides, strides[1:], strict=False)):
+        raise ValueError('strides must double from one feature map to the next, fine to coarse, '
+                         f'got {list(strides)}')
+    factors = checks.per_level('reconstruction_factor', factor, len(strides))
+    if isinstance(factor, int):
+        factors = [min(factor, stride) for stride in strides]
+    windows = checks.per_level('boundary_mask window', window, len(strides))
+    levels: list[LevelGeometry] = []
+    for stride, u, side in zip(strides[::-1], factors[::-1], windows[::-1], strict=True):
+        if u < 2 or u % 2 or stride % u:
+            raise ValueError('reconstruction_factor must be even and divide the stride of its '
+                             f'level, got {u} at stride {stride}')
+        upsample_factor = levels[-1].score_stride // (stride // u) if levels else 1
+        if upsample_factor not in (1, 2):
+            raise ValueError('reconstruction_factor must give score maps that are equally fine or '
+                             f'a factor of 2 apart, got {levels[-1].factor} at stride '
+                             f'{levels[-1].stride} and {u} at stride {stride}')
+        levels.append(LevelGeometry(stride, u, upsample_factor, side or 2 * u + 1))
+    return levels
+
+
+def crop(scores: Tensor, size: Sequence[int], limit: int) -> Tensor:
+    """Cut (N, C, H, W) at the bottom and right to ``size`` = (height, width); never stretch.
+
+    Strided layers round odd sizes up, so that a coarser map may reach beyond a finer one. Both
+    begin at the top left corner of the image.
+
+    Args:
+        scores: (N, C, H, W).
+        size: what to cut to.
+        limit: by how many pixels a map may not be larger; more is a map of another stride.
+
+    Raises:
+        ValueError: if the map is smaller than ``size``, or larger by ``limit`` or more.
+    """
+    height, width = size
+    if not (0 <= scores.shape[2] - height < limit and 0 <= scores.shape[3] - width < limit):
+        raise ValueError(
+            f'a score map of {tuple(scores.shape[2:])} pixels does not fit {(height, width)}. '
+            'Feature maps must have the strides that the head is given (strides=..., by default '
+            '4, 8, 16, 32), odd sizes rounded up. Where a backbone rounds down (ConvNeXt), pad '
+            'its input: data_preprocessor=dict(size_divisor=32, test_cfg=dict(size_divisor=32))')
+    return scores[:, :, :height, :width]
+
+
+def input_size(batch_img_metas: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Read the size (height, width) of the network's input from its images' metainfo."""
+    meta = batch_img_metas[0]
+    if isinstance(meta['img_shape'], torch.Size):  # a window of mmseg's slide mode
+        return tuple(meta['img_shape'])
+    return tuple(meta.get('pad_shape', meta['img_shape'])[:2])
+
+
+def subsample_labels(labels: Tensor, stride: int) -> Tensor:
+    """Take every ``stride``-th label at half-pixel centres: index stride * i + stride // 2.
+
+    Args:
+        labels: (N, H, W).
+
+    Returns:
+        (N, h, w), the samples whose index lies inside the map.
+    """
+    return labels[:, stride // 2::stride, stride // 2::stride].contiguous()

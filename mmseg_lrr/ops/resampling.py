@@ -1,0 +1,108 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Resizing of maps and images, and the sizes of the canvases that they are put on."""
+
+from fractions import Fraction
+
+import torch.nn.functional as F
+from torch import Tensor
+
+BORDERS = ('zeros', 'replicate')
+
+
+def upsample2x(x: Tensor, border: str = 'zeros') -> Tensor:
+    """Upsample by two, bilinear, at half-pixel centres.
+
+    Args:
+        x: ``(N, C, h, w)``.
+        border: What lies outside the map. ``'zeros'`` is the released network's fixed 4x4
+            transposed convolution [.25 .75 .75 .25]: edge rows and columns are scaled by .75,
+            corners by .5625. ``'replicate'`` repeats the edge, as ``F.interpolate`` does.
+
+    Returns:
+        ``(N, C, 2h, 2w)``.
+    """
+    if border == 'replicate':
+        return F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
+    padded = F.pad(x, (1, 1, 1, 1))
+    upsampled = F.interpolate(padded, scale_factor=2, mode='bilinear', align_corners=False)
+    return upsampled[..., 2:-2, 2:-2]
+
+
+def resize_bicubic(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize with antialiased bicubic interpolation (a = -0.5) at half-pixel centres.
+
+    Inside the map this is MATLAB's ``imresize``; at the border PyTorch renormalises the weights
+    where MATLAB mirrors the map. Values can overshoot.
+
+    Args:
+        x: ``(N, C, h, w)``.
+        size: (height, width) of the result.
+
+    Returns:
+        ``(N, C, *size)``; ``x`` itself where it has that size.
+    """
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=size, mode='bicubic', align_corners=False, antialias=True)
+
+
+def canvas_size(size: tuple[int, int], scale: float, divisor: int = 32) -> tuple[int, int]:
+    """Return the (height, width) of the canvas on which an image is tested.
+
+    Each side is ``divisor * floor(scale * side / divisor + 0.5)``, at least one block.
+
+    Args:
+        size: (height, width) of the image.
+        scale: Scale of the test, taken as the decimal number that is written (0.6, not its binary
+            neighbour), so that halves are rounded up at every scale.
+        divisor: The network's coarsest stride.
+    """
+    exact = Fraction(str(scale))
+    blocks = [int(exact * side / divisor + Fraction(1, 2)) for side in size]
+    return max(blocks[0], 1) * divisor, max(blocks[1], 1) * divisor
+
+
+def fitted_size(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) of an image scaled by the one factor that fits it in a canvas.
+
+    One side fills the canvas; the other is rounded to whole pixels, halves up (ours).
+    """
+    factor = min(Fraction(canvas[0], size[0]), Fraction(canvas[1], size[1]))
+    height, width = (max(int(side * factor + Fraction(1, 2)), 1) for side in size)
+    return height, width
+
+
+def centre_on_square(x: Tensor, side: int, value: float) -> Tensor:
+    """Crop or pad each axis of ``(..., h, w)`` about its centre to ``side`` pixels.
+
+    Of an odd rest, the larger half is padded above and to the left, as on the test canvas, and the
+    smaller half is cropped there.
+    """
+    height, width = x.shape[-2:]
+    top, left = (side - height + 1) // 2, (side - width + 1) // 2
+    # A negative padding crops.
+    return F.pad(x, (left, side - width - left, top, side - height - top), value=value)
+
+
+def scale_image(image: Tensor, long_side: int, canvas: int, pad_value: float) -> Tensor:
+    """Scale an image and centre it on a square.
+
+    Args:
+        image: ``(C, H, W)``, raw colours.
+        long_side: Length of the scaled image's long side in pixels; the aspect is kept.
+        canvas: Side of the square in pixels.
+        pad_value: Colour of the padding in every channel.
+
+    Returns:
+        ``(C, canvas, canvas)`` float32, by :func:`resize_bicubic`, not rounded.
+    """
+    size = fitted_size(tuple(image.shape[1:]), (long_side, long_side))
+    return centre_on_square(resize_bicubic(image[None].float(), size)[0], canvas, pad_value)
+
+
+def scale_labels(labels: Tensor, long_side: int, canvas: int, pad_value: int) -> Tensor:
+    """Scale labels ``(H, W)`` as :func:`scale_image` does, to the nearest; keep their dtype."""
+    size = fitted_size(tuple(labels.shape), (long_side, long_side))
+    # Floats hold labels exactly; interpolation knows few integer types.
+    scaled = F.interpolate(labels[None, None].float(), size=size, mode='nearest-exact')[0, 0]
+    return centre_on_square(scaled, canvas, pad_value).to(labels.dtype)

@@ -1,0 +1,176 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""The page holds everything itself, shows the right numbers and pixels, and works in a browser."""
+
+import base64
+import html
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmseg_lrr.reporting.page import PageModel, report_page
+from mmseg_lrr.visualization.panels import Example
+
+from .drawing import CLASSES, HEIGHT, OUTPUTS, PALETTE, WIDTH, example, painted
+
+COLUMNS = ['mIoU', 'trimap mIoU, 3 px', 's/image']
+
+
+def model(name: str = 'a<b', **changes: object) -> PageModel:
+    rows = {output: [f'{50 + number}.00', f'{30 - number}.50', '0.5']
+            for number, output in enumerate(OUTPUTS)}
+    return PageModel(**{**dict(name=name, rows=rows, plots={}, examples=[example(0), example(1)],
+                               classes=CLASSES, palette=PALETTE), **changes})
+
+
+def page(*models: PageModel) -> str:
+    return report_page('LRR: results', COLUMNS, OUTPUTS, models, ['a note with <b> in it'])
+
+
+def layers(text: str, kind: str, output: str) -> list[Image.Image]:
+    """The pictures of a kind, one for each image."""
+    found = re.findall(rf'class="layer {kind}" data-output="{output}" src="([^"]*)"', text)
+    return [Image.open(io.BytesIO(base64.b64decode(uri.split(',')[1]))) for uri in found]
+
+
+def test_table_has_every_number_and_marks_the_best() -> None:
+    rows = {'32x': ['-', '9.50', '1'], 'ms': ['7.00', '1', '2']}
+    text = page(model(), model('second', rows=rows))
+    table = re.search('<table>(.*)</table>', text, re.S)[1]
+    assert re.findall('<th.*?>(.*?)</th>', table) == [
+        '', 'a&lt;b', 'second', 'output', *COLUMNS, *COLUMNS, *OUTPUTS]
+    cells = re.findall('<td.*?>(.*?)</td>', table)
+    assert cells[:6] == ['50.00', '30.50', '0.5', '-', '9.50', '1']
+    assert cells[6:12] == ['51.00', '29.50', '0.5', '-', '-', '-']
+    assert len(cells) == 5 * 6
+    # Of the columns of each network that are mIoU.
+    assert re.findall('<td class="best">(.*?)</td>', table) == ['30.50', '9.50', '7.00', '54.00']
+    assert '<li>a note with &lt;b&gt; in it</li>' in text
+
+
+def test_layers_are_the_examples() -> None:
+    text = page(model())
+    for number in range(2):
+        item = example(number)
+        for output in OUTPUTS:
+            shown = layers(text, 'labels', output)[number].convert('RGB')
+            np.testing.assert_array_equal(shown, painted(item.predictions[output]))
+            errors = np.array(layers(text, 'errors', output)[number].convert('RGBA'))
+            wrong = (item.labels != 255) & (item.predictions[output] != item.labels)
+            np.testing.assert_array_equal(errors[..., 3], np.where(wrong, 255, 0))
+            assert (errors[wrong][:, :3] == (222, 20, 20)).all()
+        truth = layers(text, 'labels', 'truth')[number].convert('RGB')
+        np.testing.assert_array_equal(truth, painted(item.labels))
+        for level in ('16x', '8x'):
+            values = np.array(layers(text, 'mask', level)[number])
+            np.testing.assert_allclose(values / 255, item.masks[level][0], atol=.51 / 255)
+    photos = re.findall('class="photo" src="data:image/jpeg;base64,([^"]*)"', text)
+    photo = np.array(Image.open(io.BytesIO(base64.b64decode(photos[1]))), float)
+    assert photo.shape == (HEIGHT, WIDTH, 3) and np.abs(photo - example(1).image).mean() < 10
+
+
+def test_large_images_are_reduced_alike() -> None:
+    small = example().predictions['32x']
+    labels, image = (item.repeat(48, axis=0).repeat(48, axis=1) for item in (small, painted(small)))
+    item = Example('x', image, labels, {'32x': labels})
+    text = page(model(examples=[item]))
+    shown = np.array(layers(text, 'labels', '32x')[0].convert('RGB'))
+    assert shown.shape == (540, 720, 3)
+    photo = cv2.resize(image, (720, 540), interpolation=cv2.INTER_AREA)
+    assert (shown != photo).any(axis=2).mean() < .01
+    assert not np.array(layers(text, 'errors', '32x')[0]).any()
+
+
+def test_what_is_not_there_is_not_offered(tmp_path: Path) -> None:
+    bare = page(model(examples=[example(labels=False, masks=0)]))
+    assert re.findall('type="checkbox" name="(.*?)"', bare) == ['see-through']
+    assert re.findall('<button.*?>(.*?)</button>', bare) == ['image', *OUTPUTS]
+    assert '<section' not in page(model(examples=[]))
+    Image.new('RGB', (3, 2)).save(tmp_path / 'plot.png')
+    (uri, ) = re.findall('<img src="data:image/png;base64,(.*?)" alt="curves"',
+                         page(model(plots={'curves': tmp_path / 'plot.png'})))
+    assert base64.b64decode(uri) == (tmp_path / 'plot.png').read_bytes()
+
+
+# ---------------------------------------------------------------------- in a browser
+
+SCRIPT = '''
+const failures = [];
+addEventListener('error', (event) => failures.push(String(event.message)), true);
+addEventListener('securitypolicyviolation', (event) => failures.push(event.blockedURI));
+addEventListener('load', () => {
+  const viewer = document.querySelector('.viewer');
+  const slider = viewer.querySelector('input[type=range]');
+  const states = {};
+  const see = (name) => { states[name] = [...viewer.querySelectorAll('.card')].map((card) => ({
+    output: slider.getAttribute('aria-valuetext'),
+    pressed: [...viewer.querySelectorAll('button[aria-pressed=true]')].map((b) => b.textContent),
+    layers: [...card.querySelectorAll('.layer')].filter((image) => image.getClientRects().length)
+      .map((image) => image.className.replace('layer ', '') + ' ' + image.dataset.output),
+    note: card.querySelector('.note').textContent,
+    through: !viewer.querySelector('[name=see-through]').disabled,
+    grey: getComputedStyle(card.querySelector('.photo')).filter.includes('grayscale'),
+  })); };
+  const slide = (value) => {
+    slider.value = value; slider.dispatchEvent(new Event('input', {bubbles: true}));
+  };
+  const toggle = (name) => viewer.querySelector(`[name=${name}]`).click();
+  const press = (name) => viewer.querySelector(`button[data-output="${name}"]`).click();
+  see('first'); slide(2); see('slid'); toggle('mask'); see('mask'); toggle('errors'); see('both');
+  toggle('mask'); see('errors'); press('truth'); see('truth'); toggle('errors'); press('ms-crf');
+  toggle('mask'); see('no mask'); toggle('mask'); slide(0); see('image');
+  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  document.body.innerHTML = '<pre id="result"></pre>';
+  document.getElementById('result').textContent = JSON.stringify({states, failures, wide});
+});
+'''
+
+
+def test_slider_and_toggles_show_what_they_say(tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, (
+        'chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
+    if browser is None:
+        pytest.skip('no Chromium on the PATH')
+    # Nothing but the page itself may be loaded.
+    head = ('<head><meta http-equiv="Content-Security-Policy" '
+            f'content="default-src data: \'unsafe-inline\'"><script>{SCRIPT}</script>')
+    path = tmp_path / 'page.html'
+    path.write_text(page(model()).replace('<head>', head, 1), encoding='utf-8')
+    done = subprocess.run(
+        [browser, '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
+         f'--user-data-dir={tmp_path}', '--window-size=500,900', '--dump-dom', path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True)
+    found = json.loads(html.unescape(
+        re.findall('<pre id="result">(.*?)</pre>', done.stdout)[-1]))
+    assert found['failures'] == [] and found['wide'] <= 0
+    shown = {name: (state[0]['output'], state[0]['layers'])
+             for name, state in found['states'].items()}
+    assert shown == {
+        'first': ('32x', ['labels 32x']),
+        'slid': ('16x', ['labels 16x']),
+        'mask': ('16x', ['mask 16x']),
+        'both': ('16x', ['mask 16x', 'errors 16x']),
+        'errors': ('16x', ['errors 16x']),
+        'truth': ('truth', ['labels truth']),
+        'no mask': ('ms-crf', ['labels ms-crf']),
+        'image': ('image', []),
+    }
+    for number in range(2):
+        item = example(number)
+        wrong = item.wrong('16x').sum() / item.valid().sum()
+        for name, state in found['states'].items():
+            assert state[number]['layers'] == state[0]['layers']
+            assert state[number]['pressed'] == [state[number]['output']]
+            assert state[number]['grey'] == (name in ('mask', 'both', 'errors'))
+            assert state[number]['through'] == any('labels' in layer
+                                                   for layer in state[number]['layers'])
+        assert found['states']['slid'][number]['note'] == f'{wrong:.1%} of the pixels wrong'
+        assert found['states']['no mask'][number]['note'].endswith('; no mask here')
+        assert found['states']['truth'][number]['note'] == 'no errors to show here'

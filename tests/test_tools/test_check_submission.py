@@ -1,0 +1,135 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""``tools/check_submission.py`` passes what the package writes and finds faults put into it."""
+
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from PIL import Image
+from torch import from_numpy
+
+from mmseg_lrr.evaluation import CityscapesSubmission, VOCSubmission
+from mmseg_lrr.evaluation.label_png import save_label_png, voc_palette
+
+TOOL = str(Path(__file__).parents[2] / 'tools' / 'check_submission.py')
+check = runpy.run_path(TOOL)['check']
+
+VOC_IDS = ['2008_000006', '2008_000008', '2008_000011']
+FRAMES = ['berlin_000000_000019', 'berlin_000001_000019']
+
+
+def write(metric: VOCSubmission | CityscapesSubmission, names: list[str], values: list[np.ndarray]
+          ) -> None:
+    for name, labels in zip(names, values, strict=True):
+        sample = SegDataSample(metainfo=dict(img_path=name))
+        sample.pred_sem_seg = PixelData(data=from_numpy(labels)[None])
+        metric.process({}, [sample.to_dict()])
+    metric.evaluate(len(names))
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Path:
+    """Results and photographs for three VOC images."""
+    (tmp_path / 'images').mkdir()
+    for name in VOC_IDS:
+        Image.new('RGB', (15, 10)).save(tmp_path / 'images' / f'{name}.jpg')
+    write(VOCSubmission(output_dir=str(tmp_path / 'out')), [f'{name}.jpg' for name in VOC_IDS],
+          [np.full((10, 15), number * 10) for number in range(3)])
+    return tmp_path
+
+
+@pytest.fixture
+def cityscapes(tmp_path: Path) -> Path:
+    """Results and photographs for two small Cityscapes images."""
+    (tmp_path / 'images' / 'berlin').mkdir(parents=True)
+    names = [f'{frame}_leftImg8bit.png' for frame in FRAMES]
+    for name in names:
+        Image.new('RGB', (19, 4)).save(tmp_path / 'images' / 'berlin' / name)
+    write(CityscapesSubmission(output_dir=str(tmp_path / 'out')), names,
+          [np.arange(76).reshape(4, 19) % 19] * 2)
+    return tmp_path
+
+
+def test_what_the_package_writes_for_voc_is_well(voc: Path) -> None:
+    for source in (voc / 'out', voc / 'out' / 'VOC2012_comp6_test_cls.tar.gz'):
+        assert check('voc', source, VOC_IDS, voc / 'images') == []
+        assert check('voc', source, VOC_IDS) == []
+
+
+@pytest.mark.parametrize('spelling', ['{}', 'berlin/{}_leftImg8bit.png'])
+def test_what_the_package_writes_for_cityscapes_is_well(cityscapes: Path, spelling: str) -> None:
+    ids = [spelling.format(frame) for frame in FRAMES]
+    for source in (cityscapes / 'out', cityscapes / 'out' / 'cityscapes_results.zip'):
+        assert check('cityscapes', source, ids, cityscapes / 'images') == []
+
+
+@pytest.mark.parametrize(('save', 'problem'), [
+    (lambda path: save_label_png(path, np.zeros((10, 15), int)), 'mode L, expected an indexed'),
+    (lambda path: save_label_png(path, np.full((10, 15), 255), voc_palette()),
+     'values [255] are no class ids 0..20'),
+    (lambda path: save_label_png(path, np.full((10, 15), 3), voc_palette()[::-1]),
+     "the palette's colours are not VOC's"),
+    (lambda path: save_label_png(path, np.zeros((10, 14), int), voc_palette()),
+     '14 x 10 pixels (width x height), expected 15 x 10'),
+    (lambda path: path.write_bytes(path.read_bytes()[:-40]), 'not a readable PNG'),
+    (lambda path: Image.new('L', (15, 10)).save(path, format='JPEG'), 'not a readable PNG'),
+])
+def test_a_bad_voc_file(voc: Path, save, problem: str) -> None:
+    path, *_ = (voc / 'out').rglob(f'{VOC_IDS[0]}.png')
+    save(path)
+    line, = check('voc', voc / 'out', VOC_IDS, voc / 'images')
+    assert line.startswith(f'{path.name}: ') and problem in line
+
+
+def test_missing_surplus_and_misplaced_voc_files(voc: Path) -> None:
+    folder = voc / 'out/results/VOC2012/Segmentation/comp6_test_cls'
+    problem, = check('voc', folder, VOC_IDS)
+    assert 'no PNG files in results/VOC2012/Segmentation/comp5_test_cls or ' in problem
+    # Both competitions are looked at.
+    shutil.copytree(folder, folder.with_name('comp5_test_cls'))
+    (folder / f'{VOC_IDS[1]}.png').rename(folder / '2007_000001.png')
+    assert check('voc', voc / 'out', VOC_IDS) == [
+        '2007_000001.png: not a PNG of an image in the list',
+        f'comp6_test_cls: 1 of 3 images have no file: {VOC_IDS[1]}']
+
+
+@pytest.mark.parametrize(('labels', 'problem'), [
+    (np.arange(76).reshape(4, 19) % 19, 'look like trainIds; the server wants labelIds 7..33'),
+    (np.full((4, 19), 29), 'values [29] are no labelIds of the 19 classes'),
+    (np.full((5, 19), 7), '19 x 5 pixels (width x height), expected 19 x 4'),
+])
+def test_a_bad_cityscapes_file(cityscapes: Path, labels: np.ndarray, problem: str) -> None:
+    name = f'{FRAMES[0]}_leftImg8bit.png'
+    save_label_png(cityscapes / 'out' / name, labels)
+    line, = check('cityscapes', cityscapes / 'out', FRAMES, cityscapes / 'images')
+    assert line.startswith(f'{name}: ') and problem in line
+
+
+def test_double_cityscapes_files_and_their_size(cityscapes: Path) -> None:
+    first = cityscapes / 'out' / f'{FRAMES[0]}_leftImg8bit.png'
+    shutil.copy(first, first.with_name(f'{FRAMES[0]}_pred.png'))
+    problems = check('cityscapes', cityscapes / 'out', FRAMES)
+    assert [line for line in problems if 'expected 2048 x 1024' not in line] == [
+        f'{FRAMES[0]}_pred.png: a second file for the image of {first.name}']
+    assert len(problems) == 3
+
+
+@pytest.mark.parametrize(('ids', 'code', 'printed'), [
+    (VOC_IDS, 0, 'all well: 3 images\n'),
+    (VOC_IDS[1:], 1, '2008_000006.png: not a PNG of an image in the list\nproblems: 1\n'),
+])
+def test_command_line(voc: Path, ids: list[str], code: int, printed: str,
+                      monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(voc)
+    Path('test.txt').write_text('\n'.join(ids))
+    monkeypatch.setattr(
+        sys, 'argv', [TOOL, 'voc', 'out', '--ids', 'test.txt', '--images', 'images'])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(TOOL, run_name='__main__')
+    assert stopped.value.code == code
+    assert capsys.readouterr().out == printed

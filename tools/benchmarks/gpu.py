@@ -1,0 +1,240 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Models by batch and way of running, where a training step waits, and GPU against CPU.
+
+    python tools/benchmarks/gpu.py [--parts models waits parity] [--profile FILE]
+
+models: forward pass and training step (batch normalisation as in training where there is more than
+one image) of ResNet-101 models and of LRR's head alone, all models in turn, and the peak of memory
+over weights and inputs;
+waits: host-device synchronisations of a training step of LRR-4x, by line of code (on a CPU, what
+would be one: values read back, and results whose size depends on values);
+parity: the greatest difference of the parts and their gradients from float64 on the CPU.
+
+Runs on a CPU too: --device cpu --size 64 --batches 1.
+"""
+
+import argparse
+import collections
+import copy
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+# Before mmseg: it prepares the stack and registers the package.
+import mmseg_lrr  # noqa: F401
+
+# isort: split
+import torch
+from heads import (
+    ALL_MODELS,
+    build_features,
+    build_head,
+    build_model,
+    device_line,
+    head_loss,
+    model_loss,
+    seconds,
+    table,
+)
+from mmengine.registry import init_default_scope
+from textbook import block_labels
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mmseg_lrr.models.post_processing.dense_crf import DenseCRF
+from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
+from mmseg_lrr.ops.reconstruction import reconstruct
+from mmseg_lrr.ops.sliding import sliding_range
+
+HEAD = 'head of LRR-4x'
+WAYS = ('tf32', 'float32', 'bfloat16', 'float16', 'channels_last', 'with_cp', 'compile')
+#: Operators that a GPU has to be waited for.
+WAITING = ('_local_scalar_dense', 'nonzero', 'masked_select', '_unique2')
+
+
+def prepare(name: str, way: str, batch: int, args: argparse.Namespace
+            ) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Prepare the forward pass and the training step of a model in one of :data:`WAYS`."""
+    alone = name == HEAD
+    model = (build_head(args.classes, args.device) if alone else
+             build_model(name, args.classes).to(args.device))
+    head = model if alone else model.decode_head
+    inputs = (build_features(args.size, batch, args.device) if alone else
+              [torch.randn(batch, 3, args.size, args.size, device=args.device)])
+    labels = block_labels(args.size, batch, args.classes).to(args.device)
+    if way == 'channels_last':
+        model = model.to(memory_format=torch.channels_last)
+        inputs = [item.to(memory_format=torch.channels_last) for item in inputs]
+    elif way == 'with_cp':
+        for module in model.modules():
+            if hasattr(module, 'with_cp'):
+                module.with_cp = True
+    elif way == 'compile':
+        method = 'forward_levels' if hasattr(head, 'forward_levels') else 'forward'
+        setattr(head, method, torch.compile(getattr(head, method), dynamic=False))
+        if not alone:
+            model.backbone.compile(dynamic=False)
+    kind, dtype = torch.device(args.device).type, getattr(torch, way, None)
+
+    def cast() -> torch.autocast | nullcontext:
+        return torch.autocast(kind, dtype) if 'float16' in way else nullcontext()
+
+    def forward() -> None:
+        model.eval()
+        with torch.no_grad(), cast():
+            head.forward_levels(inputs) if alone else model(*inputs)
+
+    def train() -> None:
+        model.train(alone or batch > 1)
+        model.zero_grad(set_to_none=True)
+        with cast():
+            loss = (head_loss(head, inputs, labels) if alone else
+                    model_loss(model, *inputs, labels))
+        loss.backward()
+
+    return forward, train
+
+
+def peak(call: Callable[[], None], device: str) -> float | str:
+    """Measure the MiB that a call adds to the GPU's peak."""
+    if device == 'cpu':
+        return '-'
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def models_table(args: argparse.Namespace) -> str:
+    """Time the models by batch and way."""
+    rows = []
+    torch.backends.cudnn.benchmark = True
+    for batch in args.batches:
+        for way in args.ways:
+            tf32 = way != 'float32'
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+            calls = {name: prepare(name, way, batch, args) for name in args.names}
+            for number, what in enumerate(('forward', 'training step')):
+                chosen = {name: call[number] for name, call in calls.items()}
+                taken = seconds(chosen, args.runs, args.device)
+                rows += [(name, batch, way, what, 1e3 * value, value / taken[args.names[0]],
+                          peak(chosen[name], args.device)) for name, value in taken.items()]
+    return table(f'Models, {args.size}x{args.size}, {args.classes} classes',
+                 ('model', 'batch', 'way', 'what', 'ms', f'/ {args.names[0]}', 'peak MiB'), rows)
+
+
+class Readings(TorchDispatchMode):
+    """Count the operators of :data:`WAITING` by the line of Python that calls them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: collections.Counter[str] = collections.Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function._schema.name.split('::')[1] in WAITING:
+            frames = [frame for frame in traceback.extract_stack()[:-1]
+                      if '/torch/' not in frame.filename]
+            self.places[f'{_short(frames[-1].filename)}:{frames[-1].lineno}'] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def _short(path: str) -> str:
+    root = f'{Path(mmseg_lrr.__file__).resolve().parents[1]}/'
+    return path.removeprefix(root).split('site-packages/')[-1]
+
+
+def waits_table(args: argparse.Namespace) -> str:
+    """List where a training step of LRR-4x waits for the device."""
+    _, step = prepare('LRR-4x', 'float32', args.batches[0], args)
+    step()
+    if args.device != 'cpu':
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            torch.cuda.set_sync_debug_mode('warn')
+            step()
+            torch.cuda.set_sync_debug_mode('default')
+        places = collections.Counter(f'{_short(item.filename)}:{item.lineno}' for item in caught
+                                     if 'synchronizing' in str(item.message))
+    else:
+        with Readings() as readings:
+            step()
+        places = readings.places
+    return table('Synchronisations of a training step of LRR-4x', ('line', 'times'),
+                 [*places.most_common(), ('all', sum(places.values()))])
+
+
+def parity_table(args: argparse.Namespace) -> str:
+    """Compare the parts with float64 on the CPU, relative to the greatest value."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    head = build_head(args.classes, 'cpu')
+    maps = build_features(args.size, 1, 'cpu')
+    labels = block_labels(args.size, 1, args.classes)
+    p = torch.randn(1, args.classes, args.size, args.size).softmax(dim=1)
+    x = torch.randn(1, args.classes * 10, args.size // 4, args.size // 4)
+    bases = torch.randn(args.classes, 10, 8, 8)
+    image = (255 * p[0, :3].permute(1, 2, 0) / p.max()).byte().numpy()
+
+    def gradients(device: str, dtype: torch.dtype, function: Callable[..., Tensor],
+                  *tensors: Tensor) -> list[Tensor]:
+        leaves = [item.detach().to(device, dtype).requires_grad_() for item in tensors]
+        out = function(*leaves)
+        return [out, *torch.autograd.grad(out.square().sum(), leaves)]
+
+    def head_parts(device: str, dtype: torch.dtype) -> list[Tensor]:
+        module = copy.deepcopy(head).to(device, dtype)
+        inputs = [item.detach().to(device, dtype) for item in maps]
+        head_loss(module, inputs, labels.to(device)).backward()
+        return [*module.forward_levels(inputs).values(),
+                *(item.grad for item in module.parameters())]
+
+    parts = {
+        'mask, gradient': lambda *where: gradients(*where, lambda a: sliding_range(a, 9), p),
+        'reconstruction, gradients': lambda *where: gradients(*where, reconstruct, x, bases),
+        'head, gradients': head_parts,
+        'DE targets': lambda device, _: dilation_erosion_targets(
+            labels.to(device), args.classes, stride=8),
+        'CRF': lambda device, _: [DenseCRF()(image, p[0].to(device))],
+    }
+    rows = []
+    for name, part in parts.items():
+        found, exact = (
+            [item.detach().cpu().double() for item in part(device, dtype)]
+            for device, dtype in ((args.device, torch.float32), ('cpu', torch.float64)))
+        rows.append((name, max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-12))
+                               for a, b in zip(found, exact, strict=True))))
+    return table('Greatest difference from float64 on the CPU', ('part', 'difference'), rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = {'models': models_table, 'waits': waits_table, 'parity': parity_table}
+    parser.add_argument('--parts', nargs='+', choices=parts, default=list(parts))
+    parser.add_argument('--device', default='cuda', help='default: %(default)s')
+    parser.add_argument('--names', nargs='+', choices=(HEAD, *ALL_MODELS),
+                        default=['LRR-4x', 'DeepLabV3+', 'UPerNet'])
+    parser.add_argument('--batches', nargs='+', type=int, default=[16, 4, 1])
+    parser.add_argument('--ways', nargs='+', choices=WAYS, default=WAYS[:3])
+    parser.add_argument('--size', type=int, default=512, help='default: %(default)s')
+    parser.add_argument('--classes', type=int, default=21, help='default: %(default)s')
+    parser.add_argument('--runs', type=int, default=10, help='rounds whose median is taken')
+    parser.add_argument('--profile', type=Path, help='file for the kernels of a training step')
+    args = parser.parse_args()
+    init_default_scope('mmseg')
+    print(device_line(args.device) + '\n')
+    for part in args.parts:
+        print(parts[part](args), flush=True)
+    if args.profile:
+        _, step = prepare('LRR-4x', 'tf32', args.batches[0], args)
+        step()
+        with torch.profiler.profile() as watched:
+            step()
+        device = 'cpu' if args.device == 'cpu' else 'device'
+        args.profile.write_text(
+            watched.key_averages().table(sort_by=f'self_{device}_time_total', row_limit=60))
+
+
+if __name__ == '__main__':
+    main()

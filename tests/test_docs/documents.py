@@ -3,8 +3,8 @@
 
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,43 +17,32 @@ DOCUMENTS = sorted(
 _FENCE = re.compile(r'^```(?P<language>\w*)\n(?P<body>.*?)^```$', re.M | re.S)
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced block; ``line`` is its first line's number in the document."""
+class Block(NamedTuple):
+    """A fenced block, the document's text above it, and its file's name: a first line ``# a.py``."""
 
-    language: str
     body: str
-    line: int
-
-    @property
-    def file_name(self) -> str | None:
-        """Name of the file that the block shows: its first line is ``# name.py``."""
-        named = re.match(r'# ([\w.-]+\.py)\n', self.body)
-        return named and named[1]
+    above: str
+    file_name: str
 
 
 def read(document: str) -> str:
     return (ROOT / document).read_text(encoding='utf-8')
 
 
-def blocks(document: str) -> list[Block]:
-    """Fenced blocks of a document, in order."""
-    text = read(document)
-    return [Block(found['language'], found['body'], text.count('\n', 0, found.start()) + 2)
-            for found in _FENCE.finditer(text)]
+def blocks(document: str, language: str) -> list[Block]:
+    """Fenced blocks of a document in a language."""
+    return [Block(found['body'], found.string[:found.start()],
+                  re.match(r'# ([\w.-]+\.py)\n|', found['body'])[1] or '')
+            for found in _FENCE.finditer(read(document)) if found['language'] == language]
 
 
 def commands(document: str) -> list[tuple[list[str], str]]:
-    """Words of the commands in a document's ``bash`` blocks, and what they need.
-
-    ``a && b`` is two commands. A comment ``# needs ...`` holds for those below it in its block.
-    """
+    """Words of a document's commands, and what a comment ``# needs ...`` above them says."""
     found = []
-    for block in blocks(document):
+    for block in blocks(document, 'bash'):
         needs = ''
-        for line in block.body.replace('\\\n', ' ').splitlines() if block.language == 'bash' else ():
-            mark = re.match(r'# needs (.+)', line)
-            needs = mark[1] if mark else needs
+        for line in block.body.replace('\\\n', ' ').splitlines():
+            needs = line.removeprefix('# needs ') if line.startswith('# needs ') else needs
             for text in line.split(' && '):
                 if words := shlex.split(text, comments=True):
                     found.append((words, needs))
@@ -68,10 +57,3 @@ def prose(document: str) -> str:
 def links(document: str) -> list[tuple[str, str]]:
     """Texts and targets of the links and pictures of a document."""
     return re.findall(r'\[([^\]]*)\]\(([^)\s]+)\)', prose(document))
-
-
-def anchors(document: str) -> set[str]:
-    """The anchors that GitHub gives to the headings of a document."""
-    headings = re.findall(r'^#+ (.+)$', prose(document), re.M)
-    return {re.sub(r'[^\w\- ]', '', heading.lower()).strip().replace(' ', '-')
-            for heading in headings}

@@ -7,24 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from .documents import DOCUMENTS, ROOT, anchors, blocks, links, prose, read
+from .documents import DOCUMENTS, ROOT, blocks, links, prose, read
 
 #: Name of a config; those of parts (``_base_/models``) are named with their folder.
 _CONFIG = (r'(?<!_base_/models/)\b((?:lrr|fcn)\d+[xs](?:-\w+)?_[a-z][\w-]*?)(?:\.py)?'
            r'(?=[`\s/:,;).]|$)')
 
 
-@pytest.mark.parametrize('document', DOCUMENTS)
-def test_links_lead_to_files_and_headings(document: str) -> None:
-    lost = []
-    for _, target in links(document):
-        if re.match(r'[a-z]+:', target):
-            continue
-        name, _, anchor = target.partition('#')
-        path = (ROOT / document).parent / name if name else ROOT / document
-        if not path.exists() or anchor and anchor not in anchors(str(path.resolve())):
-            lost.append(target)
-    assert not lost
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a document."""
+    headings = re.findall(r'^#+ (.+)$', prose(str(document)), re.M)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).strip().replace(' ', '-')
+            for heading in headings}
 
 
 def definition(path: Path, name: str) -> str:
@@ -39,41 +33,39 @@ def definition(path: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize('document', DOCUMENTS)
-def test_named_files_configs_and_symbols_are_there(document: str) -> None:
-    """``tools/report.py`` and ``lrr4x_r101_voc``; a class or function that links to its file."""
-    names = re.findall(r'`((?:configs|docs|mmseg_lrr|tests|tools)/[a-z0-9_./-]*)`', prose(document))
-    if document != 'CHANGELOG.md':  # which names what was.
-        assert [name for name in names if not (ROOT / name).exists()
-                and not name.startswith('configs/deeplab')] == []  # mmseg's
-    configs = re.findall(_CONFIG, read(document))
-    assert [name for name in configs if not (ROOT / f'configs/lrr/{name}.py').is_file()] == []
+def test_links_files_configs_and_symbols_are_there(document: str) -> None:
     for text, target in links(document):
-        if target.endswith('.py') and (symbol := re.fullmatch(r'`([A-Za-z_][\w.]*)`', text)):
-            definition((ROOT / document).parent / target, symbol[1])
+        name, _, anchor = target.partition('#')
+        path = ROOT / document if not name else (ROOT / document).parent / name
+        if not re.match('[a-z]+:', target):
+            assert path.exists() and (not anchor or anchor in anchors(path)), target
+        if path.suffix == '.py' and (symbol := re.fullmatch(r'`([A-Za-z_][\w.]*)`', text)):
+            definition(path, symbol[1])
+    if document != 'CHANGELOG.md':  # which names what was.
+        for name in re.findall(r'`((?:configs|docs|mmseg_lrr|tests|tools)/[a-z0-9_./-]*)`',
+                               prose(document)):
+            assert (ROOT / name).exists() or name == 'configs/deeplabv3plus', name  # mmseg's
+    for name in re.findall(_CONFIG, read(document)):
+        assert (ROOT / 'configs' / 'lrr' / f'{name}.py').is_file(), name
 
 
-def test_named_headings_are_those_of_method() -> None:
-    """Docstrings point at them: docs/method.md, "Losses"."""
-    named = []
-    for folder in ('mmseg_lrr', 'configs', 'tools', 'tests'):
-        for path in (ROOT / folder).rglob('*.py'):
-            for pointer in re.findall(r'docs/method\.md,\s+((?:"[^"]+"(?:\s+and\s+)?)+)',
-                                      path.read_text()):
-                named += [' '.join(title.split()) for title in re.findall('"([^"]+)"', pointer)]
-    assert len(named) > 10
-    assert set(named) <= set(re.findall(r'^## (.+)$', read('docs/method.md'), re.M))
+def test_docstrings_point_at_headings_of_method() -> None:
+    """Such as docs/method.md, "Losses" and "Training"."""
+    pointers = [pointer for folder in ('mmseg_lrr', 'configs', 'tools', 'tests')
+                for path in (ROOT / folder).rglob('*.py')
+                for pointer in re.findall(r'docs/method\.md,\s+("[^"]+"(?:\s+and\s+"[^"]+")*)',
+                                          path.read_text())]
+    named = {' '.join(title.split()) for pointer in pointers
+             for title in re.findall('"([^"]+)"', pointer)}
+    assert {'The pyramid', 'Losses'} <= named
+    assert named <= set(re.findall(r'^## (.+)$', read('docs/method.md'), re.M))
 
 
 def test_quoted_lines_are_those_of_the_source() -> None:
-    text = read('docs/method.md').splitlines()
-    quotations = [block for block in blocks('docs/method.md') if block.language == 'python']
+    quotations = blocks('docs/method.md', 'python')
     assert len(quotations) > 25
-
-    def stripped(lines: str) -> str:
-        return '\n'.join(line.strip() for line in lines.strip().splitlines())
-
     for block in quotations:
-        above = '\n'.join(text[:block.line])
-        symbol, target = re.findall(r'\[`([\w.]+)`\]\(([^)]+\.py)\)', above)[-1]
-        source = definition(ROOT / 'docs' / target, symbol)
-        assert stripped(block.body) in stripped(source), f'line {block.line}, {symbol}'
+        symbol, target = re.findall(r'\[`([\w.]+)`\]\(([^)]+\.py)\)', block.above)[-1]
+        quoted, source = (re.sub(r'(?m)^\s+|\s+$', '', text) for text in (
+            block.body, definition(ROOT / 'docs' / target, symbol)))
+        assert quoted in source, symbol

@@ -18,7 +18,7 @@ _FENCE = re.compile(r'^```(?P<language>\w*)\n(?P<body>.*?)^```$', re.M | re.S)
 
 
 class Block(NamedTuple):
-    """A fenced block, the document's text above it, and its file's name: a first line ``# a.py``."""
+    """A fenced block, the text above it, and its file's name if its first line is ``# name.py``."""
 
     body: str
     above: str

@@ -92,10 +92,7 @@ def _missing_op(name: str) -> Callable[..., Any]:
 
 
 def provide_missing_ops() -> None:
-    """Let ``mmseg.models`` be imported with an mmcv that has no compiled operators.
-
-    ``mmseg.models`` imports ``mmcv.ops``, every file of which asks for ``mmcv._ext``.
-    """
+    """Let ``mmcv.ops``, which ``mmseg.models`` imports, be imported without ``mmcv._ext``."""
     if importlib.util.find_spec('mmcv._ext') is None:
         sys.meta_path.append(_MissingOps())
 

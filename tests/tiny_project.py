@@ -3,11 +3,8 @@
 
 import itertools
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,17 +116,6 @@ def train(monkeypatch: pytest.MonkeyPatch, folder: Path, work_dir: str, *options
     return folder / work_dir
 
 
-@contextmanager
-def full_disk(limit: int) -> Iterator[None]:
-    """Let no file of this process grow beyond ``limit`` bytes, as on a disk that is full."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def environment(**more: str) -> dict[str, str]:
     """Environment variables for a process of the project."""
     return {**os.environ, 'PYTHONPATH': str(REPO_ROOT), 'OMP_NUM_THREADS': '1',
@@ -160,4 +146,4 @@ def tool(name: str, *arguments: str) -> list[str]:
 
 def checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint, loaded with torch's protection on."""
-    return torch.load(path, map_location='cpu')
+    return torch.load(path, map_location='cpu', weights_only=True)

@@ -70,7 +70,8 @@ def _run(script: ModuleType, args: argparse.Namespace) -> None:
     if args.launcher == 'pytorch' and get_device() == 'cpu':
         # mmengine's launcher selects a GPU; it leaves a group that is there already alone.
         torch.distributed.init_process_group('gloo')
-        args.cfg_options = {'model_wrapper_cfg.broadcast_buffers': False, **args.cfg_options}
+        args.cfg_options = {'model_wrapper_cfg.device_ids': None,
+                            'model_wrapper_cfg.broadcast_buffers': False, **args.cfg_options}
     script.parse_args = lambda: args
     script.main()
 

@@ -25,8 +25,8 @@ from .mat_file import read_mat
 #: The pyramid's levels, coarse to fine.
 LEVELS = ('32x', '16x', '8x', '4x')
 #: Where a level's parts are in a segmentor's state dict, and those of a branch at a level.
-COEFFICIENTS = 'decode_head.coefficients.{}'
-BASES = 'decode_head.reconstructions.{}.bases'
+COEFFICIENTS = 'decode_head.levels.{}.coefficients'
+BASES = 'decode_head.levels.{}.reconstruction.bases'
 BRANCH_COEFFICIENTS = 'decode_head.{}.coefficients.{}'
 BRANCH_BIAS = 'decode_head.{}.bias.{}'
 #: Dilation and erosion: MatConvNet's name of each and the name of the branch here.

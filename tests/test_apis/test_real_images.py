@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mmseg_lrr import get_config
-from mmseg_lrr.apis.testing import evaluate
+from mmseg_lrr.apis.testing import configure_test, run_test
 
 from ..small_segmentors import build, lrr_config
 
@@ -38,7 +38,8 @@ def test_voc(shared_data: Callable[[str], Path], tmp_path: Path, tta: bool) -> N
         data_root=str(root), indices=2, ann_file='ImageSets/Segmentation/mini_val.txt')
     cfg.test_evaluator = dict(type='LRRIoUMetric', trimap=dict(widths=[1, 5]),
                               output_dir=str(tmp_path / 'out'))
-    metrics = evaluate(cfg, str(tmp_path / 'weights.pth'), tta=tta, crf=CRF)
+    metrics = run_test(
+        configure_test(cfg, tta=tta, crf=CRF), str(tmp_path / 'weights.pth')).metrics
 
     ids = (root / 'ImageSets/Segmentation/mini_val.txt').read_text().split()[:2]
     predicted, true = (

@@ -42,7 +42,7 @@ def expected_state_dict(
     convolutions = {name: f'backbone.{place}.conv' for name, place in convolutions.items()}
     state = {'decode_head.bases_loaded': np.array(True)}
     for level in LEVELS:
-        convolutions[f'bases_coef_{level}'] = f'decode_head.coefficients.{level}'
+        convolutions[f'bases_coef_{level}'] = f'decode_head.levels.{level}.coefficients'
         for short, branch in (('dil', 'dilation'), ('ero', 'erosion')):
             convolutions[f'{short}_seg{level}_coef'] = f'decode_head.{branch}.coefficients.{level}'
             for bias in (f'{short}_seg_deconv_{level}b', f'{short}_seg_deconv_{level}_addb'):
@@ -52,7 +52,7 @@ def expected_state_dict(
             # Class c owns channels c * K to c * K + K - 1.
             filters = np.moveaxis(params[f'deconv_{level}f'][:, :, 0], 2, 0)
             bases = [filters[c * num_bases :][:num_bases] for c in range(num_classes)]
-            state[f'decode_head.reconstructions.{level}.bases'] = np.array(bases)
+            state[f'decode_head.levels.{level}.reconstruction.bases'] = np.array(bases)
     for name, key in convolutions.items():
         if name + 'f' in params:
             # (height, width, in, out) to (out, in, height, width).

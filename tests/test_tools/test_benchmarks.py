@@ -45,7 +45,6 @@ def test_textbook_port_is_the_same_network() -> None:
     features = [item.double() for item in heads.build_features(64, 2, 'cpu')]
     labels = textbook.block_labels(64, 2, 5)
     torch.testing.assert_close(head.forward_levels(features), port(features))
-    assert list(port(features, levels=2)) == ['32x', '16x']
 
     def gradients(module: torch.nn.Module, loss) -> tuple[torch.Tensor, list[torch.Tensor]]:
         heads.training_step(module, features, loss)
@@ -110,38 +109,28 @@ def test_step_of_a_whole_model_has_all_losses() -> None:
         [torch.nn.Conv2d(3, channels, 1, stride) for channels, stride in
          zip(heads.CHANNELS, (4, 8, 16, 32), strict=True)])
     model.backbone.forward = lambda image: [conv(image) for conv in model.backbone]
-    heads.model_step(model, torch.randn(1, 3, 64, 64))
+    heads.model_call('LRR-4x', 'train', 64, 3, 'cpu', model)()
     assert all(item.grad is not None for item in model.parameters())
 
 
-def test_configs_of_one_network_share_a_step(printed) -> None:
-    names = ['lrr4x_r18_camvid', 'lrr32x_r18_camvid', 'lrr4x_r18_camvid_stage2']
-    steps = []
-
-    def small_step(model: Config, size: tuple[int, int], device: str) -> dict[str, int]:
-        steps.append(len(model.decode_head.in_channels))
-        return dict(weights=steps[-1] * 10**6, operations=steps[-1] * 10**9, kept=0)
-
-    with mock.patch.object(heads, 'cost_of_step', small_step):
-        _, *rows = printed('heads', '--parts', 'cost', '--threads', torch.get_num_threads(),
-                           '--configs', *(CONFIGS / f'{name}.py' for name in names))
-    assert steps == [4, 1]
-    assert [(row[0], row[2], row[3]) for row in rows] == [
-        (names[0], '4', '4'), (names[1], '1', '1'), (names[2], '4', '4')]
+def test_cost_follows_from_one_step(printed) -> None:
+    found = dict(weights=2 * 10**6, operations=10**12, kept=10**9)
+    with mock.patch.object(heads, 'cost_of_step', return_value=found):
+        _, row = printed('heads', '--parts', 'cost', '--threads', torch.get_num_threads(),
+                         '--gpus', 2, '--configs', CONFIGS / 'lrr4x_r18_camvid.py')
+    # AdamW: four values per weight; 4000 iterations of 8 images on 2 GPUs; 20 TFLOP/s.
+    assert row == ['lrr4x_r18_camvid', '8', '2', '1000', '1000', '8.0', '64', '0.9', '-']
 
 
-def test_a_real_step_leaves_the_network_as_it_was_described() -> None:
+def test_a_real_step_is_counted() -> None:
     cfg = Config.fromfile(CONFIGS / 'lrr4x_r18_shapes_demo.py')
-    own = heads.network_of(cfg)
-    found = heads.cost_of_step(own[0], (32, 32), 'cpu')
-    assert heads.network_of(cfg) == own
-    assert found['weights'] > 10**7 and found['operations'] > 10**8 and found['kept'] > 10**5
-    # Start weights and colours cost nothing; the size does.
-    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='x.pth')
-    cfg.model.data_preprocessor.mean = [0, 0, 0]
-    assert heads.network_of(cfg) == own
     cfg.model.data_preprocessor.size = (32, 32)
-    assert heads.network_of(cfg) != own
+    small = heads.cost_of_step(cfg, 'cpu')
+    cfg.model.data_preprocessor.size = (64, 32)
+    large = heads.cost_of_step(cfg, 'cpu')
+    assert small['weights'] == large['weights'] > 10**7
+    assert large['operations'] == pytest.approx(2 * small['operations'], rel=0.01)
+    assert large['kept'] == pytest.approx(2 * small['kept'], rel=0.1)
 
 
 def test_gpu_suite_runs_on_a_cpu(printed) -> None:
@@ -151,8 +140,8 @@ def test_gpu_suite_runs_on_a_cpu(printed) -> None:
     assert set(cells) == {(batch, way, what) for batch in '12' for way in ('float32', 'with_cp')
                           for what in ('forward', 'training step')}
     assert all(milliseconds > 0 for milliseconds in cells.values())
-    parity = rows[-5:]
-    assert [row[0] for row in parity][3:] == ['DE targets', 'CRF']
+    parity = rows[-3:]
+    assert [row[0] for row in parity][1:] == ['DE targets', 'CRF']
     assert all(float(row[1]) < 1e-5 for row in parity)
 
 

@@ -16,31 +16,24 @@ TOOLBOX = ('mmseg.apis', 'mmseg.models', 'mmseg.datasets', 'mmpretrain')
 
 
 def imported(path: Path) -> list[str]:
-    """The modules that a file imports when it starts, in order."""
+    """The modules that a file imports when it starts, in order, those of siblings among them."""
     names = []
     for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names.append(node.module)
+        found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
+            [node.module] if isinstance(node, ast.ImportFrom) else [])
+        for name in found:
+            sibling = path.parent / f'{name}.py'
+            names += imported(sibling) if sibling.exists() else [name]
     return names
 
 
-def test_there_are_tools() -> None:
-    names = {path.name for path in TOOLS}
-    assert names >= {'report.py', 'visualize.py', 'export_onnx.py', 'heads.py', 'camvid.py'}
-
-
-@pytest.mark.parametrize('tool', TOOLS, ids=lambda path: path.name)
-def test_the_package_is_imported_before_the_toolbox(tool: Path) -> None:
-    names = imported(tool)
-    for sibling in (tool.parent / f'{name}.py' for name in list(names)):
-        if sibling.exists():  # imports of its own, made where it is imported
-            place = names.index(sibling.stem)
-            names[place:place + 1] = imported(sibling)
-    toolbox = [i for i, name in enumerate(names) if name.startswith(TOOLBOX)]
-    package = [i for i, name in enumerate(names) if name.split('.')[0] == 'mmseg_lrr']
-    assert not toolbox or (package and package[0] < toolbox[0]), names
+def test_the_package_is_imported_before_the_toolbox() -> None:
+    assert {path.name for path in TOOLS} >= {'report.py', 'visualize.py', 'export_onnx.py'}
+    for tool in TOOLS:
+        names = imported(tool)
+        toolbox = [i for i, name in enumerate(names) if name.startswith(TOOLBOX)]
+        package = [i for i, name in enumerate(names) if name.split('.')[0] == 'mmseg_lrr']
+        assert not toolbox or (package and package[0] < toolbox[0]), (tool, names)
 
 
 @pytest.mark.slow

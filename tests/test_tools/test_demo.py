@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 
 import cv2
+import pytest
 import torch
 from mmengine.config import Config
 from mmseg.visualization import SegLocalVisualizer
@@ -13,9 +14,10 @@ from mmseg.visualization import SegLocalVisualizer
 LEVELS = ['32x', '16x', '8x', '4x']
 
 
-def test_demo(repo_root: Path, tmp_path: Path) -> None:
+def test_demo(repo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As any run of the process before it leaves one, of the name that the configs give it.
     SegLocalVisualizer.get_instance('visualizer', save_dir=str(tmp_path / 'earlier'))
+    monkeypatch.syspath_prepend(str(repo_root / 'tools'))
     demo = runpy.run_path(str(repo_root / 'tools' / 'demo.py'))
     results = demo['run_demo'](tmp_path, num_train=8, num_val=3, max_iters=2)
 

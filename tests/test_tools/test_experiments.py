@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop
 from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
@@ -26,7 +26,7 @@ sys.path.append(str(ROOT / 'tools' / 'experiments'))
 # isort: split
 import compare_heads  # noqa: E402
 import registered  # noqa: E402
-from compare_heads import ROWS, Experiment, row_config  # noqa: E402
+from compare_heads import ROWS, parse_args, row_config  # noqa: E402
 
 
 @pytest.fixture
@@ -114,8 +114,8 @@ def test_half_size_copy(small_camvid: Path, tmp_path: Path) -> None:
     assert (half / 'SegmentationClass/b1.png').exists()
 
 
-def test_rows_differ_in_the_head_alone_and_train_equally_long(tmp_path: Path) -> None:
-    experiment = Experiment('camvid', tmp_path, tmp_path, 100)
+def test_rows_differ_in_the_head_alone_and_train_equally_long() -> None:
+    experiment = parse_args(['--iters', '100'])
     first = row_config('lrr4x-unmasked', experiment, 3).to_dict()
     assert first['train_dataloader']['dataset']['ann_file'].endswith('train.txt')
     assert first['test_dataloader']['dataset']['ann_file'].endswith('val.txt')
@@ -133,10 +133,10 @@ def test_rows_differ_in_the_head_alone_and_train_equally_long(tmp_path: Path) ->
         assert total == 100 and cfg['param_scheduler'][-1]['end'] == cfg['train_cfg']['max_iters']
 
 
-def test_head_rate_leaves_the_backbone_alone(tmp_path: Path) -> None:
+def test_head_rate_leaves_the_backbone_alone() -> None:
     plain, thrice = (
-        row_config('lrr4x-unmasked', Experiment('camvid', tmp_path, tmp_path, 100, head_rate=rate),
-                   0).optim_wrapper for rate in (None, 3.0))
+        row_config('lrr4x-unmasked', parse_args(options), 0).optim_wrapper
+        for options in ([], ['--head-rate', '3']))
     assert thrice.optimizer == plain.optimizer
     keys, raised = plain.paramwise_cfg.custom_keys, thrice.paramwise_cfg.custom_keys
     assert set(keys) == set(raised) and len(keys) == 9 and 'backbone' not in keys
@@ -145,9 +145,9 @@ def test_head_rate_leaves_the_backbone_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('row', ROWS)
-def test_every_head_learns_from_a_batch(row: str, tmp_path: Path) -> None:
+def test_every_head_learns_from_a_batch(row: str) -> None:
     pytest.importorskip('timm', reason='timm is not installed')
-    cfg = row_config(row, Experiment('camvid', tmp_path, tmp_path, 100), 0)
+    cfg = row_config(row, parse_args([]), 0)
     model = MODELS.build(cfg.model).train()
     samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, 11, (1, 96, 96))),
                              metainfo=dict(img_shape=(96, 96))) for _ in range(2)]
@@ -158,9 +158,10 @@ def test_every_head_learns_from_a_batch(row: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('name', 'lengths'), [('voc', (180, 60)), ('voc_objects', (1000, 200))])
-def test_other_data(name: str, lengths: tuple[int, int], tmp_path: Path,
-                    shared_data: Callable[[str], Path]) -> None:
-    cfg = row_config('upernet', Experiment(name, shared_data(name), tmp_path, 100), 0)
+def test_other_data(name: str, lengths: tuple[int, int], shared_data: Callable[[str], Path]
+                    ) -> None:
+    cfg = row_config('upernet', parse_args(
+        ['--data', name, '--data-root', str(shared_data(name)), '--size', 'full']), 0)
     assert cfg.model.decode_head.num_classes == cfg.model.auxiliary_head.num_classes == 21
     for loader, length in zip((cfg.train_dataloader, cfg.test_dataloader), lengths, strict=True):
         dataset = DATASETS.build(loader.dataset)
@@ -207,7 +208,7 @@ def test_tables_from_rows(tmp_path: Path, capsys: pytest.CaptureFixture,
     assert f'| lrr4x-unmasked: 32x | {bands} | 41.0 ± 1.4 |' in printed
     assert '| row | road | pole | car | all | without pole |' in printed
     assert '| fcn8s | 50.0 | 25.0 | - | 37.5 | 50.0 |' in printed
-    assert Image.open(tmp_path / 'results_240.png').size == (960, 480)
+    assert Image.open(tmp_path / 'trimap_240.png').size == (960, 720)
     # The file that it leaves gives the same tables.
     monkeypatch.setattr(sys, 'argv', [
         'compare_heads.py', '--tables', str(tmp_path / 'results_240.json')])
@@ -257,20 +258,23 @@ def test_command_runs_rows_and_does_not_repeat_them(
 @pytest.mark.slow
 def test_interrupted_second_stage_goes_on_from_its_own_checkpoint(
         weights: None, small_camvid: Path, work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment = Experiment('camvid', small_camvid, work_dir, 8)
+    args = parse_args(['--data-root', str(small_camvid), '--work-dir', str(work_dir),
+                       '--size', 'full', '--iters', '8'])
     row = 'lrr4x-masked, 32x first'
-    count, steps = compare_heads.TrainClockHook.after_train_iter, []
+    run_iter, steps = IterBasedTrainLoop.run_iter, []
 
-    def stop_once(self, runner: Runner, *args, **kwargs) -> None:
-        count(self, runner, *args, **kwargs)
-        steps.append((runner.cfg.experiment_name, runner.iter))
-        if len(steps) == 7:  # The third of the second stage's four; one checkpoint an iteration.
+    def stop_once(self: IterBasedTrainLoop, data_batch: dict) -> None:
+        if len(steps) == 6:  # The third of the second stage's four; one checkpoint an iteration.
+            steps.append('stop')
             raise KeyboardInterrupt
+        steps.append((self.runner.cfg.experiment_name, self.iter))
+        run_iter(self, data_batch)
 
-    monkeypatch.setattr(compare_heads.TrainClockHook, 'after_train_iter', stop_once)
+    monkeypatch.setattr(IterBasedTrainLoop, 'run_iter', stop_once)
     with pytest.raises(KeyboardInterrupt):
-        compare_heads.train(row, experiment, 0)
-    checkpoint, seconds = compare_heads.train(row, experiment, 0)
+        compare_heads.train(row, args, 0)
+    checkpoint, seconds = compare_heads.train(row, args, 0)
     first, second = 'lrr32x_4_seed0', 'lrr4x-masked_32x-first_8_seed0'
-    assert steps == [*((first, i) for i in range(4)), *((second, i) for i in (0, 1, 2, 2, 3))]
+    assert steps == [*((first, i) for i in range(4)), *((second, i) for i in (0, 1)), 'stop',
+                     (second, 2), (second, 3)]
     assert Path(checkpoint).name == 'iter_4.pth' and Path(checkpoint).exists() and seconds > 0

@@ -2,6 +2,7 @@
 """The converters' command lines, and the way back to MatConvNet."""
 
 import functools
+import re
 import sys
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def test_standard_deviation_is_folded_in(tmp_path, weights, checkpoint):
         assert np.abs(scores[0].permute(1, 2, 0).numpy() - expected).max() < 1e-4 * expected.std()
 
 
-def test_what_else_the_struct_says(checkpoint):
+def test_what_else_the_struct_says(checkpoint, weights):
     net, _, warnings = to_matconvnet(checkpoint, mean=RGB_MEAN.ravel(), window=17)
     assert warnings == []
     assert net['meta']['normalization']['rgbMean'].tolist() == RGB_MEAN.tolist()
@@ -141,6 +142,14 @@ def test_what_else_the_struct_says(checkpoint):
     assert len(blocks) == 6
     for block in blocks:
         assert block['poolSize'].tolist() == [17, 17] and block['pad'].tolist() == [8] * 4
+    # Of a checkpoint written when a level was not yet a module, the same.
+    older = {k.replace('reconstruction.', 'reconstructions.'): v for k, v in weights.items()}
+    older = {re.sub(r'levels\.(\d+x)\.(\w+)\.', r'\2.\1.', k): v for k, v in older.items()}
+    assert older.keys() != weights.keys()
+    torch.save(older, checkpoint)
+    again, _, _ = to_matconvnet(checkpoint, mean=RGB_MEAN.ravel(), window=17)
+    for ours, theirs in zip(again['params'], net['params'], strict=True):
+        np.testing.assert_array_equal(ours['value'], theirs['value'])
     rates = {p['name']: p['learningRate'] for p in net['params']}
     assert rates['conv1_1f'] == rates['fc7f'] == 1 and rates['conv1_1b'] == 2
     assert [rates[f'bases_coef_{level}f'] for level in LEVELS] == [0.1, 0.05, 0.0125, 0.1 / 512]

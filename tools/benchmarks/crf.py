@@ -81,36 +81,30 @@ def prepare(path: Path | None, size: Size, preset: str, ours: bool) -> Callable[
     return lambda: infer(image, probs)
 
 
-def timed(function: Callable[[], np.ndarray]) -> tuple[np.ndarray, tuple[float, float]]:
-    """Give the result, the CPU seconds of all threads and the seconds on the clock."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    result = function()
-    return result, (time.process_time() - cpu, time.perf_counter() - wall)
-
-
 def row(args: argparse.Namespace, size: Size, preset: str) -> list[object]:
     """Measure one size and one preset; give the cells of :data:`COLUMNS`."""
     image, probs = make_inputs(args.image, *size)
-    crf = DenseCRF(preset=preset, threads=args.threads)
-    on_device = torch.tensor(probs, device=args.device)
-    beside = importlib.util.find_spec('pydensecrf') is not None
-    times, theirs = [], []
-    crf(image, on_device)  # The first call also loads libraries.
+    crf, on_device = DenseCRF(preset=preset), torch.tensor(probs, device=args.device)
+    ways = {'ours': lambda: crf(image, on_device).cpu().numpy()}
+    if importlib.util.find_spec('pydensecrf') is not None:
+        ways['theirs'] = lambda: pydensecrf_inference(image, probs, preset)
+    times, results = {name: [] for name in ways}, {}
+    ways['ours']()  # The first call also loads libraries.
     for _ in range(args.runs):
-        if beside:
-            expected, spent = timed(lambda: pydensecrf_inference(image, probs, preset))
-            theirs.append(spent)
-        result, spent = timed(lambda: crf(image, on_device).cpu().numpy())
-        times.append(spent)
+        for name, way in ways.items():
+            cpu, wall = time.process_time(), time.perf_counter()
+            results[name] = way()
+            times[name].append((time.process_time() - cpu, time.perf_counter() - wall))
     cells = ['x'.join(map(str, size)), preset]
-    for ours, other in zip(zip(*times, strict=True), zip(*theirs, strict=True)
-                           if beside else (None, None), strict=True):
-        cells += [median(ours), median(other) if beside else '-',
-                  median(a / b for a, b in zip(ours, other, strict=True)) if beside else '-']
-    cells += [peak_memory(prepare, args.image, size, preset, ours) if ours or beside else '-'
-              for ours in (True, False)]
-    return cells + ([f'{(result.argmax(0) == expected.argmax(0)).mean():.4%}',
-                     f'{np.abs(result - expected).max():.1e}'] if beside else ['-', '-'])
+    for kind in range(2):
+        taken = [median(run[kind] for run in times[name]) for name in ways]
+        cells += [*taken, taken[0] / taken[1]] if len(ways) > 1 else [*taken, '-', '-']
+    cells += [peak_memory(prepare, args.image, size, preset, name == 'ours') for name in ways]
+    if len(ways) == 1:
+        return [*cells, '-', '-', '-']
+    ours, theirs = results.values()
+    return [*cells, f'{(ours.argmax(0) == theirs.argmax(0)).mean():.4%}',
+            f'{np.abs(ours - theirs).max():.1e}']
 
 
 def main() -> None:
@@ -125,9 +119,10 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=1, help="torch's CPU threads")
     parser.add_argument('--device', default='cpu', help="DenseCRF's device")
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     sizes = [tuple(map(int, text.split('x'))) for text in args.sizes]
     rows = [row(args, *case) for case in itertools.product(sizes, args.presets)]
-    print(f'{device_line()}; DenseCRF on {args.device} with {args.threads} thread(s)\n')
+    print(f'{device_line()}; DenseCRF on {args.device}\n')
     what = 'a painted image' if args.image is None else 'a photograph'
     print(table(f'The CRF, {what}, median of {args.runs} alternating runs', COLUMNS, rows))
 

@@ -8,7 +8,7 @@ one image) of ResNet-101 models and of LRR's head alone, all models in turn, and
 over weights and inputs;
 waits: host-device synchronisations of a training step of LRR-4x, by line of code (on a CPU, what
 would be one: values read back, and results whose size depends on values);
-parity: the greatest difference of the parts and their gradients from float64 on the CPU.
+parity: the greatest difference of the head, its gradients, DE targets and the CRF from the CPU.
 
 Runs on a CPU too: --device cpu --size 64 --batches 1.
 """
@@ -33,10 +33,12 @@ from heads import (
     build_head,
     build_model,
     device_line,
+    gpu_peak,
     head_loss,
     model_loss,
     seconds,
     table,
+    training_step,
 )
 from mmengine.registry import init_default_scope
 from textbook import block_labels
@@ -45,8 +47,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_lrr.models.post_processing.dense_crf import DenseCRF
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
-from mmseg_lrr.ops.reconstruction import reconstruct
-from mmseg_lrr.ops.sliding import sliding_range
 
 HEAD = 'head of LRR-4x'
 WAYS = ('tf32', 'float32', 'bfloat16', 'float16', 'channels_last', 'with_cp', 'compile')
@@ -97,16 +97,6 @@ def prepare(name: str, way: str, batch: int, args: argparse.Namespace
     return forward, train
 
 
-def peak(call: Callable[[], None], device: str) -> float | str:
-    """Measure the MiB that a call adds to the GPU's peak."""
-    if device == 'cpu':
-        return '-'
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    call()
-    return (torch.cuda.max_memory_allocated() - before) / 2**20
-
-
 def models_table(args: argparse.Namespace) -> str:
     """Time the models by batch and way."""
     rows = []
@@ -120,7 +110,8 @@ def models_table(args: argparse.Namespace) -> str:
                 chosen = {name: call[number] for name, call in calls.items()}
                 taken = seconds(chosen, args.runs, args.device)
                 rows += [(name, batch, way, what, 1e3 * value, value / taken[args.names[0]],
-                          peak(chosen[name], args.device)) for name, value in taken.items()]
+                          gpu_peak(chosen[name]) if args.device != 'cpu' else '-')
+                         for name, value in taken.items()]
     return table(f'Models, {args.size}x{args.size}, {args.classes} classes',
                  ('model', 'batch', 'way', 'what', 'ms', f'/ {args.names[0]}', 'peak MiB'), rows)
 
@@ -134,15 +125,15 @@ class Readings(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         if function._schema.name.split('::')[1] in WAITING:
-            frames = [frame for frame in traceback.extract_stack()[:-1]
-                      if '/torch/' not in frame.filename]
-            self.places[f'{_short(frames[-1].filename)}:{frames[-1].lineno}'] += 1
+            frame = next(item for item in reversed(traceback.extract_stack()[:-1])
+                         if '/torch/' not in item.filename)
+            self.places[_place(frame.filename, frame.lineno)] += 1
         return function(*args, **(kwargs or {}))
 
 
-def _short(path: str) -> str:
+def _place(path: str, line: int) -> str:
     root = f'{Path(mmseg_lrr.__file__).resolve().parents[1]}/'
-    return path.removeprefix(root).split('site-packages/')[-1]
+    return f'{path.removeprefix(root).split("site-packages/")[-1]}:{line}'
 
 
 def waits_table(args: argparse.Namespace) -> str:
@@ -155,7 +146,7 @@ def waits_table(args: argparse.Namespace) -> str:
             torch.cuda.set_sync_debug_mode('warn')
             step()
             torch.cuda.set_sync_debug_mode('default')
-        places = collections.Counter(f'{_short(item.filename)}:{item.lineno}' for item in caught
+        places = collections.Counter(_place(item.filename, item.lineno) for item in caught
                                      if 'synchronizing' in str(item.message))
     else:
         with Readings() as readings:
@@ -166,36 +157,25 @@ def waits_table(args: argparse.Namespace) -> str:
 
 
 def parity_table(args: argparse.Namespace) -> str:
-    """Compare the parts with float64 on the CPU, relative to the greatest value."""
+    """Compare with float64 on the CPU, relative to the greatest value."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    head = build_head(args.classes, 'cpu')
-    maps = build_features(args.size, 1, 'cpu')
+    head, maps = build_head(args.classes, 'cpu'), build_features(args.size, 1, 'cpu')
     labels = block_labels(args.size, 1, args.classes)
-    p = torch.randn(1, args.classes, args.size, args.size).softmax(dim=1)
-    x = torch.randn(1, args.classes * 10, args.size // 4, args.size // 4)
-    bases = torch.randn(args.classes, 10, 8, 8)
-    image = (255 * p[0, :3].permute(1, 2, 0) / p.max()).byte().numpy()
-
-    def gradients(device: str, dtype: torch.dtype, function: Callable[..., Tensor],
-                  *tensors: Tensor) -> list[Tensor]:
-        leaves = [item.detach().to(device, dtype).requires_grad_() for item in tensors]
-        out = function(*leaves)
-        return [out, *torch.autograd.grad(out.square().sum(), leaves)]
+    probs = torch.randn(args.classes, args.size, args.size).softmax(dim=0)
+    image = (255 * probs[:3].permute(1, 2, 0)).byte().numpy()
 
     def head_parts(device: str, dtype: torch.dtype) -> list[Tensor]:
         module = copy.deepcopy(head).to(device, dtype)
         inputs = [item.detach().to(device, dtype) for item in maps]
-        head_loss(module, inputs, labels.to(device)).backward()
+        training_step(module, inputs, lambda: head_loss(module, inputs, labels.to(device)))
         return [*module.forward_levels(inputs).values(),
-                *(item.grad for item in module.parameters())]
+                *(item.grad for item in (*inputs, *module.parameters()) if item.grad is not None)]
 
     parts = {
-        'mask, gradient': lambda *where: gradients(*where, lambda a: sliding_range(a, 9), p),
-        'reconstruction, gradients': lambda *where: gradients(*where, reconstruct, x, bases),
-        'head, gradients': head_parts,
+        'head and its gradients': head_parts,
         'DE targets': lambda device, _: dilation_erosion_targets(
             labels.to(device), args.classes, stride=8),
-        'CRF': lambda device, _: [DenseCRF()(image, p[0].to(device))],
+        'CRF': lambda device, _: [DenseCRF()(image, probs.to(device))],
     }
     rows = []
     for name, part in parts.items():

@@ -4,17 +4,13 @@
     python tools/benchmarks/heads.py [--parts PART ...] [--json FILE] [--models] [--growth]
 
 Every figure is the median of several rounds in which all ways are timed in turn, so that a
-machine's moods hit all of them alike; ratios are of medians of one run. Labels are blocks of 64
-pixels, weights are random. The head's training step is without DE, which the port does not have;
-the whole models' is with all of a model's own losses.
-
-Parts: mask, reconstruction, head, targets (all four against the port), memory (of a training step
-of the head), models; and beside these defaults cost: the arithmetic, memory and hours that training
-each of --configs takes, by counting one step.
+machine's moods hit all alike; ratios are of medians of one run. Labels are blocks of 64 pixels,
+weights are random. The head's training step is without DE, which the port does not have; the whole
+models' is with all of a model's own losses. The part cost counts one training step of each of
+--configs and estimates what the whole training takes.
 """
 
 import argparse
-import copy
 import json
 import multiprocessing
 import platform
@@ -32,6 +28,7 @@ import cv2
 import torch
 from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
@@ -51,30 +48,28 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_lrr.models import BoundaryMask, LRRHead
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
+from mmseg_lrr.ops.pyramid import subsample_labels
 from mmseg_lrr.ops.reconstruction import reconstruct
 from mmseg_lrr.ops.sliding import sliding_range
 
 CHANNELS = (256, 512, 1024, 2048)
-ALL_MODELS = ('LRR-4x', 'DeepLabV3+', 'PSPNet', 'FCN', 'UPerNet', 'SegFormer')
+#: Name -> mmseg's config of the model.
+ALL_MODELS = {
+    'LRR-4x': 'upernet_r50', 'DeepLabV3+': 'deeplabv3plus_r50-d8', 'PSPNet': 'pspnet_r50-d8',
+    'FCN': 'fcn_r50-d8', 'UPerNet': 'upernet_r50', 'SegFormer': 'segformer_mit-b0'}
 PARTS = ('mask', 'reconstruction', 'head', 'targets', 'memory', 'models')
 #: Sides of square images, and numbers of classes, that show how a cost grows.
 GROWTH = ((256, 21), (512, 19), (512, 21), (512, 150), (1024, 21))
 #: Training images of the published data sets, by list or folder; COCO's number is the poster's.
 IMAGES = {
-    'ImageSets/Segmentation/lrr_train.txt': 11295,
-    'ImageSets/Segmentation/trainaug.txt': 10582,
-    'ImageSets/Segmentation/voc20.txt': 97000,
-    'ImageSets/coarse_train_extra.txt': 19998,
-    'leftImg8bit/train': 2975,
-}
-#: Values that an optimiser keeps for each weight.
-STATES = {'SGD': 1, 'AdamW': 2}
+    'ImageSets/Segmentation/lrr_train.txt': 11295, 'ImageSets/Segmentation/trainaug.txt': 10582,
+    'ImageSets/Segmentation/voc20.txt': 97000, 'ImageSets/coarse_train_extra.txt': 19998,
+    'leftImg8bit/train': 2975}
 
 # ------------------------------------------------------------------ measuring
 
 
-def seconds(ways: Mapping[str, Callable[[], object]], runs: int = 7, device: str = 'cpu'
-            ) -> dict[str, float]:
+def seconds(ways: Mapping[str, Callable[[], object]], runs: int, device: str) -> dict[str, float]:
     """Take the median seconds of each way over ``runs`` rounds, after one that does not count."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
     wait = torch.cuda.synchronize if device != 'cpu' else lambda: None
@@ -86,6 +81,14 @@ def seconds(ways: Mapping[str, Callable[[], object]], runs: int = 7, device: str
             wait()
             taken[name].append(time.perf_counter() - start)
     return {name: statistics.median(values[1:]) for name, values in taken.items()}
+
+
+def gpu_peak(call: Callable[[], object]) -> float:
+    """Measure the MiB that a call adds to the peak of the GPU's memory."""
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 def peak_memory(make: Callable[..., Callable], *args: object, device: str = 'cpu',
@@ -103,10 +106,7 @@ def _rise(make: Callable[..., Callable], args: tuple, device: str, threads: int)
     init_default_scope('mmseg')
     call = make(*args)
     if device != 'cpu':
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
+        return gpu_peak(call)
 
     def status(field: str) -> int:  # VmRSS: KiB held now; VmHWM: the most held
         lines = Path('/proc/self/status').read_text().splitlines()
@@ -116,6 +116,23 @@ def _rise(make: Callable[..., Callable], args: tuple, device: str, threads: int)
     before = status('VmRSS')
     call()
     return (status('VmHWM') - before) / 1024
+
+
+def kept_bytes(function: Callable[[], object], given: Sequence[Tensor]) -> int:
+    """Count the bytes that autograd saves during a call, each storage once, without ``given``."""
+    there = {tensor.untyped_storage().data_ptr() for tensor in given}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in there:
+            # Held here, so that no other storage gets its address.
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        result = function()  # noqa: F841  (alive while its storages are counted)
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 def device_line(device: str = 'cpu') -> str:
@@ -148,12 +165,10 @@ def build_head(num_classes: int, device: str) -> LRRHead:
     pooling depends on the values, and is least where all are nearly equal.
     """
     torch.manual_seed(0)
-    head = LRRHead(
-        in_channels=CHANNELS, num_classes=num_classes, upsample_border='replicate',
-        dilation_erosion=None)
-    for name, parameter in head.named_parameters():
-        if name.endswith('weight'):
-            nn.init.normal_(parameter, std=0.005)
+    head = LRRHead(in_channels=CHANNELS, num_classes=num_classes, upsample_border='replicate',
+                   dilation_erosion=None)
+    for level in head.levels.values():
+        nn.init.normal_(level.coefficients.weight, std=0.005)
     return head.to(device)
 
 
@@ -163,15 +178,10 @@ def build_features(size: int, batch: int, device: str) -> list[Tensor]:
             for channels, stride in zip(CHANNELS, (4, 8, 16, 32), strict=True)]
 
 
-def head_loss(head: LRRHead, features: list[Tensor], labels: Tensor,
-              levels: Callable | None = None) -> Tensor:
-    """Sum the head's losses; ``levels`` runs its levels (compiled, in half precision)."""
-    total = 0
-    for level, scores in (levels or head.forward_levels)(features).items():
-        stride = head.level_strides[level]
-        target = labels[:, stride // 2::stride, stride // 2::stride].contiguous()
-        total = total + head.loss_decode(scores, target)
-    return total
+def head_loss(head: LRRHead, features: list[Tensor], labels: Tensor) -> Tensor:
+    """Sum the losses of the head's levels."""
+    return sum(head.loss_decode(scores, subsample_labels(labels, head.level_strides[level]))
+               for level, scores in head.forward_levels(features).items())
 
 
 def training_step(module: nn.Module, features: list[Tensor], loss: Callable[[], Tensor]) -> None:
@@ -198,63 +208,46 @@ def head_step(which: str, size: int, classes: int, device: str) -> Callable[[], 
 
 
 def build_model(name: str, num_classes: int) -> nn.Module:
-    """Build a ResNet-101 model of mmseg, or this package's, as its configs have it."""
-    norm_cfg = dict(type='BN', requires_grad=True)
-    dilated = name in ('DeepLabV3+', 'PSPNet', 'FCN')
-    backbone = dict(
-        type='ResNetV1c', depth=101, out_indices=(0, 1, 2, 3), style='pytorch',
-        norm_cfg=norm_cfg, contract_dilation=True,
-        dilations=(1, 1, 2, 4) if dilated else (1, 1, 1, 1),
-        strides=(1, 2, 1, 1) if dilated else (1, 2, 2, 2))
-    common = dict(num_classes=num_classes, norm_cfg=norm_cfg, dropout_ratio=0.1)
-    last_map = dict(in_channels=2048, in_index=3, channels=512, **common)
-    every_map = dict(in_channels=list(CHANNELS), in_index=[0, 1, 2, 3], **common)
-    heads = {
-        'LRR-4x': dict(type='LRRHead', in_channels=CHANNELS, num_classes=num_classes),
-        'DeepLabV3+': dict(type='DepthwiseSeparableASPPHead', dilations=(1, 12, 24, 36),
-                           c1_in_channels=256, c1_channels=48, **last_map),
-        'PSPNet': dict(type='PSPHead', pool_scales=(1, 2, 3, 6), **last_map),
-        'FCN': dict(type='FCNHead', num_convs=2, concat_input=True, **last_map),
-        'UPerNet': dict(type='UPerHead', pool_scales=(1, 2, 3, 6), channels=512, **every_map),
-        'SegFormer': dict(type='SegformerHead', channels=256, **every_map),
-    }
+    """Build a ResNet-101 model of mmseg without its auxiliary head, or this package's LRR-4x."""
+    norm = dict(type='BN', requires_grad=True)
+    cfg = get_config(f'mmseg::_base_/models/{ALL_MODELS[name]}.py').model
+    head = dict(cfg.decode_head, num_classes=num_classes, norm_cfg=norm)
+    if name == 'LRR-4x':
+        head = dict(type='LRRHead', in_channels=CHANNELS, num_classes=num_classes)
+    elif name == 'SegFormer':  # that network's head on a ResNet
+        cfg = get_config('mmseg::_base_/models/upernet_r50.py').model
+        head['in_channels'] = CHANNELS
     # Normalisation as in testing: batches of one have no statistics at a pooled pixel.
     model = MODELS.build(ConfigDict(
-        type='EncoderDecoder', backbone=backbone, decode_head=heads[name],
-        test_cfg=dict(mode='whole'))).eval()
-    if isinstance(model.decode_head, LRRHead):  # which would say that it has none
+        type='EncoderDecoder', backbone=dict(cfg.backbone, depth=101, norm_cfg=norm),
+        decode_head=head, test_cfg=dict(mode='whole'))).eval()
+    if name == 'LRR-4x':  # which would say that it has none
         model.decode_head.set_bases(torch.randn(num_classes, 10, 32, 32))
     return model
 
 
-def samples_of(labels: Tensor) -> list[SegDataSample]:
-    """Wrap (N, H, W) labels as a data preprocessor does."""
-    return [SegDataSample(gt_sem_seg=PixelData(data=item[None]),
-                          metainfo=dict(img_shape=tuple(item.shape))) for item in labels]
-
-
 def model_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Sum a model's own losses (LRR's with DE)."""
-    losses = model.loss(images, samples_of(labels))
-    return sum(value for name, value in losses.items() if 'loss' in name)
+    """Sum a model's own losses (LRR's with DE) for labels (N, H, W)."""
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=item[None]),
+                             metainfo=dict(img_shape=tuple(item.shape))) for item in labels]
+    return model.parse_losses(model.loss(images, samples))[0]
 
 
-def model_step(model: nn.Module, image: Tensor) -> None:
-    """Forward, losses and backward of a whole model."""
-    labels = block_labels(image.shape[-1], 1, model.num_classes).to(image.device)
-    model.zero_grad(set_to_none=True)
-    model_loss(model, image, labels).backward()
-
-
-def model_call(name: str, mode: str, size: int, classes: int, device: str) -> Callable[[], object]:
-    """Prepare a call of a whole model; ``mode`` is forward or train."""
-    model = build_model(name, classes).to(device)
+def model_call(name: str, mode: str, size: int, classes: int, device: str,
+               model: nn.Module | None = None) -> Callable[[], object]:
+    """Prepare a call of a whole model on one image; ``mode`` is forward or train."""
+    model = model or build_model(name, classes).to(device)
     image = torch.randn(1, 3, size, size, device=device)
-    return (lambda: model_step(model, image)) if mode == 'train' else torch.no_grad()(
-        lambda: model(image))
+    labels = block_labels(size, 1, classes).to(device)
+
+    def train() -> None:
+        model.zero_grad(set_to_none=True)
+        model_loss(model, image, labels).backward()
+
+    return train if mode == 'train' else torch.no_grad()(lambda: model(image))
 
 
-# ------------------------------------------------------------------ the default parts
+# ------------------------------------------------------------------ the parts
 
 
 def compare_parts(args: argparse.Namespace, size: int, classes: int
@@ -272,38 +265,44 @@ def compare_parts(args: argparse.Namespace, size: int, classes: int
     array = labels.cpu().numpy()
     scores = 3 * torch.randn(1, classes, size, size, device=device)
     p, grad = scores.softmax(dim=1), torch.randn_like(scores)
-    mask, bases = BoundaryMask(window=9), port.bases[-1]
+    mask, bases = BoundaryMask(window=9), head.levels['4x'].reconstruction.bases
     coefficients = torch.randn(1, classes * 10, size // 4, size // 4, device=device)
 
-    def step(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
+    def step(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], object]:
         leaf = x.clone().requires_grad_()
         return lambda: torch.autograd.grad(function(leaf), leaf, grad)
 
     ways = {
-        'mask_forward': ('mask of given probabilities, forward',
-                         lambda: pooled_range(p), lambda: sliding_range(p, 9)),
-        'mask_with_softmax': ('mask with its softmax, forward',
-                              lambda: textbook_mask(scores), lambda: mask(scores)),
-        'mask_train': ('mask of given probabilities, forward + backward',
-                       step(pooled_range, p), step(lambda x: sliding_range(x, 9), p)),
-        'reconstruction_forward': ('reconstruction (4x), forward',
-                                   lambda: textbook_reconstruction(coefficients, bases),
-                                   lambda: reconstruct(coefficients, bases)),
-        'reconstruction_train': ('reconstruction (4x), forward + backward',
-                                 step(lambda x: textbook_reconstruction(x, bases), coefficients),
-                                 step(lambda x: reconstruct(x, bases), coefficients)),
-        'head_forward': ('head, forward',
-                         lambda: port(features), lambda: head.forward_levels(features)),
+        'mask_forward': (
+            'mask of given probabilities, forward',
+            lambda: pooled_range(p), lambda: sliding_range(p, 9)),
+        'mask_with_softmax': (
+            'mask with its softmax, forward', lambda: textbook_mask(scores), lambda: mask(scores)),
+        'mask_train': (
+            'mask of given probabilities, forward + backward',
+            step(pooled_range, p), step(lambda x: sliding_range(x, 9), p)),
+        'reconstruction_forward': (
+            'reconstruction (4x), forward',
+            lambda: textbook_reconstruction(coefficients, bases),
+            lambda: reconstruct(coefficients, bases)),
+        'reconstruction_train': (
+            'reconstruction (4x), forward + backward',
+            step(lambda x: textbook_reconstruction(x, bases), coefficients),
+            step(lambda x: reconstruct(x, bases), coefficients)),
+        'head_forward': (
+            'head, forward', lambda: port(features), lambda: head.forward_levels(features)),
         'head_train': (
             'head, forward + losses + backward',
             lambda: training_step(port, features, lambda: port.loss(features, labels)),
             lambda: training_step(head, features, lambda: head_loss(head, features, labels))),
-        'targets_every_pixel': ('DE targets, every pixel',
-                                lambda: textbook_targets(array, classes),
-                                lambda: dilation_erosion_targets(labels, classes)),
-        'targets': ('DE targets, every 8th pixel (as trained)',
-                    lambda: textbook_targets(array, classes),
-                    lambda: dilation_erosion_targets(labels, classes, stride=8)),
+        'targets_every_pixel': (
+            'DE targets, every pixel',
+            lambda: textbook_targets(array, classes),
+            lambda: dilation_erosion_targets(labels, classes)),
+        'targets': (
+            'DE targets, every 8th pixel (as trained)',
+            lambda: textbook_targets(array, classes),
+            lambda: dilation_erosion_targets(labels, classes, stride=8)),
     }
     rows, ratios = [], {}
     for key, (what, textbook, ours) in ways.items():
@@ -317,28 +316,11 @@ def compare_parts(args: argparse.Namespace, size: int, classes: int
         with torch.no_grad():
             taken = seconds({
                 'convolutions': lambda: [
-                    conv(feature) for conv, feature in
-                    zip(port.convolutions, reversed(features), strict=True)],
+                    level.coefficients(feature) for level, feature in
+                    zip(head.levels.values(), reversed(features), strict=True)],
                 'head': lambda: head.forward_levels(features)}, args.runs, device)
         ratios['head_over_its_convolutions'] = taken['head'] / taken['convolutions']
     return rows, ratios
-
-
-def kept_bytes(function: Callable[[], object], given: Sequence[Tensor]) -> int:
-    """Count the bytes that autograd saves during a call, each storage once, without ``given``."""
-    there = {tensor.untyped_storage().data_ptr() for tensor in given}
-    kept: dict[int, torch.UntypedStorage] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in there:
-            # Held here, so that no other storage gets its address.
-            kept[storage.data_ptr()] = storage
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = function()  # noqa: F841  (alive while its storages are counted)
-    return sum(storage.nbytes() for storage in kept.values())
 
 
 def compare_memory(args: argparse.Namespace) -> tuple[float, str]:
@@ -360,119 +342,93 @@ def compare_memory(args: argparse.Namespace) -> tuple[float, str]:
          for (which, used), size in zip(peaks.items(), kept, strict=True)])
 
 
-def models_forward(args: argparse.Namespace, size: int, classes: int
-                   ) -> tuple[dict[str, nn.Module], Tensor, dict[str, float]]:
-    """Build the models and time their forward passes: models, image, seconds."""
-    image = torch.randn(1, 3, size, size, device=args.device)
+def compare_models(args: argparse.Namespace, size: int, classes: int, more: bool
+                   ) -> tuple[dict[str, float], str]:
+    """Time whole models; with ``more``, their training steps too, beside MACs and memory."""
     models = {name: build_model(name, classes).to(args.device)
-              for name in (ALL_MODELS if args.models else ALL_MODELS[:2])}
-    with torch.no_grad():
-        taken = seconds({name: (lambda model=model: model(image))
-                         for name, model in models.items()}, args.runs, args.device)
-    return models, image, taken
+              for name in list(ALL_MODELS)[:None if args.models else 2]}
 
+    def timed(mode: str) -> dict[str, float]:
+        return seconds({name: model_call(name, mode, size, classes, args.device, model)
+                        for name, model in models.items()}, args.runs, args.device)
 
-def compare_models(args: argparse.Namespace) -> tuple[float, str]:
-    """Time whole models at one backbone and image size."""
-    models, image, forward = models_forward(args, args.size, args.classes)
-    reference = forward['LRR-4x']
+    forward = timed('forward')
     header = ['model', 'M parameters', 'forward, s', '/ LRR-4x']
-    columns = [[name, sum(p.numel() for p in model.parameters()) / 1e6, forward[name],
-                forward[name] / reference] for name, model in models.items()]
-    if args.models:
-        train = seconds({name: (lambda model=model: model_step(model, image))
-                         for name, model in models.items()}, args.runs, args.device)
+    rows = [[name, sum(p.numel() for p in model.parameters()) / 1e6, forward[name],
+             forward[name] / forward['LRR-4x']] for name, model in models.items()]
+    if more:
         header += ['GMAC', 'training step, s', '/ LRR-4x', 'peak forward, MiB',
                    'peak training step, MiB']
-        for column in columns:
-            name = column[0]
+        train = timed('train')
+        for row in rows:
             # mmengine counts a multiplication and its addition as one.
             flops = get_model_complexity_info(
-                models[name], inputs=(image, ), show_table=False, show_arch=False)['flops']
-            column += [flops / 1e9, train[name], train[name] / train['LRR-4x'], *(
-                peak_memory(model_call, name, mode, args.size, args.classes, args.device,
+                models[row[0]], (3, size, size), show_table=False, show_arch=False)['flops']
+            row += [flops / 1e9, train[row[0]], train[row[0]] / train['LRR-4x'], *(
+                peak_memory(model_call, row[0], mode, size, classes, args.device,
                             device=args.device, threads=args.threads)
                 for mode in ('forward', 'train'))]
-    return forward['DeepLabV3+'] / reference, table('Whole models, ResNet-101', header, columns)
+    return forward, table('Whole models, ResNet-101', header, rows)
 
 
-def growth_tables(args: argparse.Namespace) -> str:
+def growth_table(args: argparse.Namespace) -> str:
     """Compare the chosen parts and whole models at other sizes and numbers of classes."""
-    parts, models, ratios, taken = [], [], {}, {}
+    rows, header = [], []
     for size, classes in GROWTH:
-        image = f'{size}x{size}'
         _, ratios = compare_parts(args, size, classes)
-        parts.append((image, classes, *ratios.values()))
         if 'models' in args.parts:
-            *_, taken = models_forward(args, size, classes)
-            models.append((image, classes, taken['LRR-4x'],
-                           *(other / taken['LRR-4x'] for other in taken.values())))
-    text = table('Growth: textbook / ours (head over its convolutions: head / convolutions)',
-                 ('image', 'classes', *(key.replace('_', ' ') for key in ratios)), parts)
-    if models:
-        text += '\n' + table('Growth: LRR-4x R101 forward in seconds, and models / LRR-4x',
-                             ('image', 'classes', 'seconds', *taken), models)
-    return text
+            forward, _ = compare_models(args, size, classes, more=False)
+            ratios['LRR-4x, s'] = forward.pop('LRR-4x')
+            ratios |= {f'{name} / LRR-4x': taken / ratios['LRR-4x, s']
+                       for name, taken in forward.items()}
+        rows.append((f'{size}x{size}', classes, *ratios.values()))
+        header = [key.replace('_', ' ') for key in ratios]
+    return table('Growth: textbook / ours', ('image', 'classes', *header), rows)
 
 
-# ------------------------------------------------------------------ the other parts
-
-
-def network_of(cfg: Config) -> tuple[ConfigDict, tuple[int, int]]:
-    """Give what a step's cost depends on: the model, without start weights, and the image size."""
-    model = copy.deepcopy(cfg.model)
-    model.pretrained = None
-    model.backbone.pop('init_cfg', None)
-    size = model.pop('data_preprocessor').get('size') or cfg.crop_size
-    if model.decode_head.type == 'LRRHead':  # the operations that a GPU does
-        model.decode_head.winograd = False
-    return model, tuple(size)
-
-
-def cost_of_step(model_cfg: ConfigDict, size: tuple[int, int], device: str) -> dict[str, int]:
-    """Run one training step of one image.
+def cost_of_step(cfg: Config, device: str) -> dict[str, float]:
+    """Run one training step of one image at a config's own size.
 
     Returns:
         Number of ``weights``, ``operations`` of the step (a multiplication and an addition are
-        two), bytes ``kept`` for the backward pass and, on a GPU, the ``peak`` of bytes in use.
+        two), bytes ``kept`` for the backward pass and, on a GPU, the ``peak`` in MiB.
     """
-    torch.manual_seed(0)
-    model = revert_sync_batchnorm(MODELS.build(model_cfg)).to(device).train()
+    size = cfg.model.data_preprocessor.get('size') or cfg.crop_size
+    if cfg.model.decode_head.type == 'LRRHead':  # count the operations that a GPU does
+        cfg.model.decode_head.winograd = False
+    model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(device).train()
     for module in model.modules():
         # The coarsest map of one small image is too little for batch statistics.
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
     image = torch.randn(1, 3, *size, device=device)
-    labels = torch.randint(0, model_cfg.decode_head.num_classes, (1, *size), device=device)
+    labels = torch.randint(0, cfg.model.decode_head.num_classes, (1, *size), device=device)
     found = {'weights': sum(parameter.numel() for parameter in model.parameters())}
-    if device != 'cpu':
-        torch.cuda.reset_peak_memory_stats()
+
+    def step() -> None:
+        losses = []
+        found['kept'] = kept_bytes(lambda: losses.append(model_loss(model, image, labels)),
+                                   list(model.state_dict().values()))
+        losses[0].backward()
+
     with FlopCounterMode(display=False) as counter:
-        losses = {}
-        found['kept'] = kept_bytes(
-            lambda: losses.update(model.loss(image, samples_of(labels))),
-            list(model.state_dict().values()))
-        model.parse_losses(losses)[0].backward()
-    found['operations'] = counter.get_total_flops()
-    if device != 'cpu':
-        found['peak'] = torch.cuda.max_memory_allocated()
-    return found
+        if device == 'cpu':
+            step()
+        else:
+            found['peak'] = gpu_peak(step)
+    return found | {'operations': counter.get_total_flops()}
 
 
 def cost_table(args: argparse.Namespace) -> str:
-    """Estimate what training configs costs; those of one network and size share one step.
+    """Estimate what training configs costs.
 
     The memory of a batch is weights, gradients, the optimiser's state, and the bytes kept times
     the batch (nothing for workspaces); the hours are the operations of all images at ``--tflops``.
     """
-    rows, counted = [], []
+    rows = []
     for path in args.configs:
         cfg = Config.fromfile(path)
-        own = network_of(cfg)
-        found = next((costs for other, costs in counted if other == own), None)
-        if found is None:
-            found = cost_of_step(*own, args.device)
-            counted.append((own, found))
+        found = cost_of_step(cfg, args.device)
         batch = cfg.train_dataloader.batch_size
         if cfg.train_cfg.type == 'IterBasedTrainLoop':
             images = cfg.train_cfg.max_iters * batch * args.gpus
@@ -481,17 +437,17 @@ def cost_table(args: argparse.Namespace) -> str:
             images = cfg.train_cfg.max_epochs * sum(
                 IMAGES[part.get('ann_file') or part.data_prefix.img_path]
                 for part in dataset.get('datasets', [dataset]))
-        memory = (4 * found['weights'] * (2 + STATES[cfg.optim_wrapper.optimizer.type])
-                  + batch * found['kept'])
+        copies = 3 if cfg.optim_wrapper.optimizer.type == 'SGD' else 4  # AdamW keeps two values
+        memory = 4 * found['weights'] * copies + batch * found['kept']
         hours = found['operations'] * images / (args.tflops * 1e12) / 3600
         rows.append((path.stem, batch, f'{found["weights"] / 1e6:.0f}',
                      f'{found["operations"] / 1e9:.0f}', f'{found["kept"] / 1e6:.0f}',
                      f'{memory / 1e9:.1f}', f'{images / 1e3:.0f}', f'{hours:.1f}',
-                     f'{found["peak"] / 1e9:.1f}' if 'peak' in found else '-'))
+                     f'{found["peak"]:.0f}' if 'peak' in found else '-'))
     return table('What training costs', (
         'config', 'batch', 'weights, M', 'GFLOP per image', 'kept, MB per image',
         'batch, GB (est.)', 'images, k', f'hours at {args.tflops:g} TFLOP/s (est.)',
-        'peak of one image, GB'), rows)
+        'peak of one image, MiB'), rows)
 
 
 def main() -> None:
@@ -534,10 +490,11 @@ def main() -> None:
         ratios['head_train_peak_memory'], text = compare_memory(args)
         print(text)
     if 'models' in args.parts:
-        ratios['end_to_end_vs_deeplabv3plus'], text = compare_models(args)
+        forward, text = compare_models(args, args.size, args.classes, more=args.models)
+        ratios['end_to_end_vs_deeplabv3plus'] = forward['DeepLabV3+'] / forward['LRR-4x']
         print(text)
     if args.growth:
-        print(growth_tables(args))
+        print(growth_table(args))
     if 'cost' in args.parts:
         print(cost_table(args))
     if args.json:

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_lrr.models import LRRHead
-from mmseg_lrr.models.layers import BasisReconstruction, CoefficientConv
 
 
 def pooled_range(p: Tensor, window: int = 9) -> Tensor:
@@ -66,25 +65,21 @@ class TextbookHead(nn.Module):
     def __init__(self, head: LRRHead) -> None:
         super().__init__()
         self.head = head
-        self.convolutions = [item for item in head.modules() if isinstance(item, CoefficientConv)]
-        self.bases = [
-            item.bases for item in head.modules() if isinstance(item, BasisReconstruction)]
 
-    def forward(self, inputs: Sequence[Tensor], levels: int | None = None) -> dict[str, Tensor]:
-        """Compute the scores by level, coarse to fine; of the ``levels`` coarsest ones if given."""
+    def forward(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Compute the scores by level, coarse to fine."""
         scores, predictions = None, {}
-        for level, feature, conv, bases in zip(
-                list(self.head.levels)[:levels], reversed(inputs), self.convolutions, self.bases,
-                strict=False):
+        for (name, level), feature in zip(self.head.levels.items(), reversed(inputs), strict=True):
+            conv = level.coefficients
             coefficients = F.conv2d(feature, conv.weight, conv.bias, padding=conv.padding)
-            detail = textbook_reconstruction(coefficients, bases)
+            detail = textbook_reconstruction(coefficients, level.reconstruction.bases)
             if scores is None:
                 scores = detail
             else:
                 upsampled = F.interpolate(
                     scores, scale_factor=2, mode='bilinear', align_corners=False)
                 scores = upsampled + textbook_mask(upsampled) * detail
-            predictions[level] = scores
+            predictions[name] = scores
         return predictions
 
     def loss(self, inputs: Sequence[Tensor], labels: Tensor) -> Tensor:

@@ -22,20 +22,17 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 # Before mmseg: it prepares the stack and registers the package.
 import mmseg_lrr
 
 # isort: split
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.apis import init_model
 from mmseg.registry import DATASETS
@@ -45,6 +42,7 @@ from registered import CHANNELS, MEAN, STD
 from mmseg_lrr.apis.testing import configure_test, run_test
 from mmseg_lrr.files import replacing
 from mmseg_lrr.reporting.tune_crf import tune_crf
+from mmseg_lrr.visualization.plots import plot_trimap_curves
 
 #: Data sets in VOC's layout: class, default folder, label folder, lists to train and to test on.
 DATA = {
@@ -125,38 +123,19 @@ ROWS = {
 }
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """What is common to all rows."""
-
-    data: str  # of DATA
-    source: Path  # folder of the data set
-    work_dir: Path  # of all that is made
-    iterations: int  # of every row, both stages together
-    size: str = 'full'  # of SIZES
-    head_rate: float | None = None  # factor of the heads' rates instead of the rows' own
-    workers: int = 1  # processes that load images
-
-    @property
-    def rows_dir(self) -> Path:
-        """Folder of the rows' figures."""
-        return self.work_dir / f'rows_{self.iterations}'
-
-
 def _slug(row: str) -> str:
     return row.replace(', ', '_').replace(' ', '-')
 
 
-def row_config(row: str, experiment: Experiment, seed: int, iterations: int | None = None
-               ) -> Config:
-    """Make the config of a row's (last) stage; ``iterations`` of the row: the experiment's."""
+def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 0) -> Config:
+    """Make the config of a row's (last) stage; ``iterations`` of the row: ``args.iters``."""
     spec = copy.deepcopy(ROWS[row])
-    iterations = iterations or experiment.iterations
+    iterations = iterations or args.iters
     cfg = mmseg_lrr.get_config('lrr4x_r18_camvid')
     cfg.experiment_name = cfg.visualizer.name = f'{_slug(row)}_{iterations}_seed{seed}'
-    cfg.work_dir = str(experiment.work_dir / 'stages' / cfg.experiment_name)
-    dataset, _, labels, train, test = DATA[experiment.data]
-    factor, suffix = SIZES[experiment.size]
+    cfg.work_dir = str(args.work_dir / 'stages' / cfg.experiment_name)
+    dataset, _, labels, *lists = DATA[args.data]
+    factor, suffix = SIZES[args.size]
     num_classes = len(DATASETS.get(dataset).METAINFO['classes'])
     head = dict(spec['head'], num_classes=num_classes)
     if 'loss_dilation_erosion' in head:
@@ -179,13 +158,13 @@ def row_config(row: str, experiment: Experiment, seed: int, iterations: int | No
     cfg.randomness = dict(seed=seed)
     cfg.log_level = 'WARNING'
 
-    root = experiment.work_dir / 'half_size' if factor > 1 else experiment.source
-    for loader, listing in ((cfg.train_dataloader, train), (cfg.test_dataloader, test)):
+    root = args.work_dir / 'half_size' if factor > 1 else args.data_root
+    for loader, listing in zip((cfg.train_dataloader, cfg.test_dataloader), lists, strict=True):
         loader.dataset.update(
             type=dataset, data_root=str(root), img_suffix=suffix,
             ann_file=f'ImageSets/Segmentation/{listing}.txt',
             data_prefix=dict(img_path='JPEGImages', seg_map_path=labels))
-        loader.update(num_workers=experiment.workers, persistent_workers=experiment.workers > 0)
+        loader.update(num_workers=args.workers, persistent_workers=args.workers > 0)
     cfg.train_dataloader.batch_size = BATCH_SIZE
     for step in cfg.train_dataloader.dataset.pipeline:
         if step.type == 'RandomResize':
@@ -207,7 +186,7 @@ def row_config(row: str, experiment: Experiment, seed: int, iterations: int | No
     cfg.train_cfg = ConfigDict(type='IterBasedTrainLoop', max_iters=own)
     cfg.default_hooks.logger.interval = 20
     cfg.default_hooks.checkpoint.update(interval=max(own // 4, 1), max_keep_ckpts=1)
-    rate = experiment.head_rate or spec.get('rate', 1)
+    rate = args.head_rate or spec.get('rate', 1)
     keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
     for key in keys.values():
         key.lr_mult *= rate
@@ -256,35 +235,15 @@ def only_one(path: Path, *, wait: bool) -> Iterator[bool]:
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def clock() -> float:
-    """Tell the CPU seconds of this process; on a GPU, those on the wall."""
-    if not torch.cuda.is_available():
-        return time.process_time()
-    torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-class TrainClockHook(Hook):
-    """Count the seconds of training; checkpoints carry the count through interruptions."""
-
-    def before_train(self, runner: Runner) -> None:
-        """Start the clock where the checkpoint left it."""
-        self._start = clock() - runner.message_hub.get_info('train_seconds', 0.0)
-
-    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
-        """Tell the message hub, which checkpoints carry, what the clock shows."""
-        runner.message_hub.update_info('train_seconds', clock() - self._start)
-
-
-def train(row: str, experiment: Experiment, seed: int, iterations: int | None = None
+def train(row: str, args: argparse.Namespace, seed: int, iterations: int = 0
           ) -> tuple[str, float]:
     """Train a row, and the one before it, unless that is done; give checkpoint and seconds."""
-    iterations = iterations or experiment.iterations
+    iterations = iterations or args.iters
     before, seconds = None, 0.0
     if 'first' in ROWS[row]:
-        before, seconds = train(ROWS[row]['first'], experiment, seed, iterations // 2)
-    cfg = row_config(row, experiment, seed, iterations)
-    folder, bases = Path(cfg.work_dir), experiment.work_dir / 'class_bases.npy'
+        before, seconds = train(ROWS[row]['first'], args, seed, iterations // 2)
+    cfg = row_config(row, args, seed, iterations)
+    folder, bases = Path(cfg.work_dir), args.work_dir / 'class_bases.npy'
     record = folder / 'trained.json'
     with only_one(folder / 'lock', wait=True):
         if not record.exists():
@@ -294,28 +253,29 @@ def train(row: str, experiment: Experiment, seed: int, iterations: int | None = 
             if cfg.custom_hooks and bases.exists():
                 cfg.custom_hooks[0].bases_file = str(bases)
             runner = Runner.from_cfg(cfg)
-            runner.register_hook(TrainClockHook())
             runner.train()
             if cfg.custom_hooks and not bases.exists():
                 with replacing(bases) as temporary:
                     shutil.copyfile(folder / 'class_bases.npy', temporary)
+            # Checkpoints carry the times through interruptions.
+            taken, _ = runner.message_hub.get_scalar('train/time').data
             with replacing(record) as temporary:
-                temporary.write_text(json.dumps(runner.message_hub.get_info('train_seconds')))
+                temporary.write_text(json.dumps(float(taken.sum())))
     return (str(folder / f'iter_{cfg.train_cfg.max_iters}.pth'),
             seconds + json.loads(record.read_text()))
 
 
-def crf_settings(experiment: Experiment) -> dict:
+def crf_settings(args: argparse.Namespace) -> dict:
     """Give the CRF of all rows: the best of a grid on training images, after multi-scale testing.
 
     It is tuned on the first row with seed 0, which is trained for it if it is not yet.
     """
-    trials = experiment.work_dir / f'crf_{experiment.iterations}.json'
+    trials = args.work_dir / f'crf_{args.iters}.json'
     with only_one(trials.with_suffix('.lock'), wait=True):
         if not trials.exists():
             first = next(iter(ROWS))
-            checkpoint, _ = train(first, experiment, 0)
-            cfg = row_config(first, experiment, 0)
+            checkpoint, _ = train(first, args, 0)
+            cfg = row_config(first, args, 0)
             cfg.test_dataloader.dataset.ann_file = cfg.train_dataloader.dataset.ann_file
             tune_crf(cfg, checkpoint, num_images=NUM_CRF_IMAGES, grid=CRF_GRID, tta=True,
                      device=get_device(), out=trials)
@@ -323,18 +283,18 @@ def crf_settings(experiment: Experiment) -> dict:
     return dict(type='DenseCRF', **best['settings'])
 
 
-def run_row(row: str, experiment: Experiment, seed: int) -> bool:
+def run_row(row: str, args: argparse.Namespace, seed: int) -> bool:
     """Train and test a row unless that is done or another process is at it; give whether it ran."""
-    path = experiment.rows_dir / f'{_slug(row)}_{seed}.json'
+    path = args.work_dir / f'rows_{args.iters}' / f'{_slug(row)}_{seed}.json'
     with only_one(path.with_suffix('.lock'), wait=False) as ours:
         if not ours or path.exists():
             return False
-        checkpoint, seconds = train(row, experiment, seed)
-        cfg = row_config(row, experiment, seed)
-        cfg.work_dir = str(experiment.work_dir / 'tests')
+        checkpoint, seconds = train(row, args, seed)
+        cfg = row_config(row, args, seed)
+        cfg.work_dir = str(args.work_dir / 'tests')
         single, multi_scale, with_crf = (
             run_test(configure_test(cfg, **way), checkpoint).metrics
-            for way in ({}, {'tta': True}, {'tta': True, 'crf': crf_settings(experiment)}))
+            for way in ({}, {'tta': True}, {'tta': True, 'crf': crf_settings(args)}))
         levels = [name[5:] for name in single if name.startswith('mIoU_')]
         image_seconds, parameters = measure(cfg, checkpoint)
 
@@ -342,7 +302,7 @@ def run_row(row: str, experiment: Experiment, seed: int) -> bool:
             return {width: metrics[f'trimap_mIoU@{width}{suffix}'] for width in TRIMAP_WIDTHS}
 
         figures = dict(
-            row=row, seed=seed, iterations=experiment.iterations, miou=single['mIoU'],
+            row=row, seed=seed, iterations=args.iters, miou=single['mIoU'],
             levels={level: single[f'mIoU_{level}'] for level in levels},
             ms=multi_scale['mIoU'], ms_crf=with_crf['mIoU'], trimap=bands(single),
             trimap_levels={level: bands(single, f'_{level}') for level in levels},
@@ -364,10 +324,11 @@ def measure(cfg: Config, checkpoint: str, images: int = 25) -> tuple[float, int]
     seconds = []
     for index in range(min(images, len(dataset))):
         batch = pseudo_collate([dataset[index]])
-        start = clock()
+        start = time.perf_counter()
         with torch.no_grad():
-            model.test_step(batch)
-        seconds.append(clock() - start)
+            (sample, ) = model.test_step(batch)
+        sample.cpu()  # waits for the GPU
+        seconds.append(time.perf_counter() - start)
     return (statistics.median(seconds),
             sum(item.numel() for item in model.parameters() if item.requires_grad))
 
@@ -421,17 +382,16 @@ def tables(rows: Sequence[dict]) -> str:
     final, levels, classes = [], [], []
     for run in rows:
         name = run['row']
-
-        def mean(key: str, pattern: str, scale: float = 1, run: dict = run) -> str:
-            value = run.get(key)
-            return cell(value[0] if isinstance(value, list) else value, pattern, scale)
-
         if 'miou' in run:
             main.append([
                 name, *(cell(run['levels'].get(level)) for level in ('32x', '16x', '8x')),
                 cell(run['miou']), cell(run['trimap'].get(str(MAIN_WIDTH))), cell(run['ms']),
-                cell(run['ms_crf']), mean('seconds_an_image', '.3f'),
-                mean('train_seconds', '.1f', 60), mean('parameters', '.2f', 1e6),
+                cell(run['ms_crf']), *(
+                    cell(value if value is None else [np.ravel(value)[0]], pattern, scale)
+                    for value, pattern, scale in (
+                        (run.get('seconds_an_image'), '.3f', 1),
+                        (run.get('train_seconds'), '.1f', 60),
+                        (run.get('parameters'), '.2f', 1e6))),
                 str(run['seeds'])])
             final.append([name, *(cell(run['trimap'].get(str(width))) for width in TRIMAP_WIDTHS),
                           cell(run['miou'])])
@@ -449,24 +409,7 @@ def tables(rows: Sequence[dict]) -> str:
     return '\n'.join(texts)
 
 
-def write_results(rows: Sequence[dict], heading: str, path: Path, plotted: Sequence[str]) -> None:
-    """Write merged rows as JSON, one a line, and their trimap curves as PNG beside it."""
-    lines = ',\n'.join(json.dumps(row) for row in rows)
-    with replacing(path) as temporary:
-        temporary.write_text(f'{{"heading": {json.dumps(heading)}, "rows": [\n{lines}\n]}}\n')
-    figure, axes = plt.subplots(figsize=(9.6, 4.8), layout='constrained')
-    for run in rows:
-        if run['row'] in plotted:
-            means = [value[0] if isinstance(value, list) else value
-                     for value in run['trimap'].values()]
-            axes.plot(TRIMAP_WIDTHS, means, marker='o', markersize=4, label=run['row'])
-    axes.set(xlabel='width of the band, pixels', ylabel='mean IoU, %', title='Near boundaries')
-    figure.legend(loc='outside right upper', frameon=False)
-    figure.savefig(path.with_suffix('.png'))
-    plt.close(figure)
-
-
-def main() -> None:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='rows: ' + '; '.join(ROWS))
@@ -482,7 +425,7 @@ def main() -> None:
                         help='iterations of a row, both stages together (default: %(default)s)')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='default: 0')
     parser.add_argument('--rows', nargs='*', choices=ROWS, metavar='ROW', default=list(ROWS),
-                        help='rows to run, in this order, and to plot; none only prints the tables '
+                        help='rows to run, in this order; none only prints the tables '
                         '(default: all)')
     parser.add_argument('--head-rate', type=float, metavar='FACTOR',
                         help="factor of the heads' rates instead of the rows'; for pilots, in a "
@@ -491,7 +434,14 @@ def main() -> None:
                         help='classes to leave out of a second mean over classes')
     parser.add_argument('--workers', type=int, default=1,
                         help='processes that load images (default: %(default)s)')
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    args.data_root = args.data_root or Path(DATA[args.data][1])
+    args.work_dir = args.work_dir or Path(f'work_dirs/{args.data}_{args.size}')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
     for path in args.tables or ():
         result = json.loads(path.read_text())
         print(f'{path.name}: {result["heading"]}\n\n{tables(result["rows"])}')
@@ -499,25 +449,25 @@ def main() -> None:
         return
     # mmseg's notes to its developers; a reader of the tables can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
-    _, root, labels, *lists = DATA[args.data]
-    experiment = Experiment(
-        args.data, args.data_root or Path(root),
-        args.work_dir or Path(f'work_dirs/{args.data}_{args.size}'), args.iters, args.size,
-        args.head_rate, args.workers)
     if args.rows and args.size == 'half':
-        halve(experiment.source, experiment.work_dir / 'half_size', labels, lists)
+        _, _, labels, *lists = DATA[args.data]
+        halve(args.data_root, args.work_dir / 'half_size', labels, lists)
     for seed in args.seeds:
         for row in args.rows:
-            ran = run_row(row, experiment, seed)
+            ran = run_row(row, args, seed)
             print(f'{row}, seed {seed}:',
                   'done' if ran else 'finished before, or another process is at it', flush=True)
-    rows = read_rows(experiment.rows_dir, args.without)
-    if not rows:
-        raise SystemExit(f'no row of {args.iters} iterations is finished yet')
+    rows = read_rows(args.work_dir / f'rows_{args.iters}', args.without)
     heading = (f'{args.data} at {args.size} size, {args.iters} iterations of {BATCH_SIZE}, '
                f'EfficientNet-Lite0 from ImageNet, on {get_device()}')
-    write_results(rows, heading, experiment.work_dir / f'results_{args.iters}.json', args.rows)
     print(f'{heading}\n\n{tables(rows)}')
+    lines = ',\n'.join(json.dumps(row) for row in rows)
+    with replacing(args.work_dir / f'results_{args.iters}.json') as temporary:
+        temporary.write_text(f'{{"heading": {json.dumps(heading)}, "rows": [\n{lines}\n]}}\n')
+    if rows:
+        plot_trimap_curves(args.work_dir / f'trimap_{args.iters}.png', {
+            run['row']: {width: np.ravel(run['trimap'][str(width)])[0] for width in TRIMAP_WIDTHS}
+            for run in rows}, heading)
 
 
 if __name__ == '__main__':

@@ -30,6 +30,7 @@ from mmseg_lrr.converters import matconvnet
 from mmseg_lrr.converters.config_check import network_of
 from mmseg_lrr.converters.mat_file import write_mat
 from mmseg_lrr.converters.matconvnet import LEVELS, LrrLayout
+from mmseg_lrr.models.decode_heads.checkpoint_filter import rename_keys
 from mmseg_lrr.ops import checks
 
 # Learning rates of the released training code, relative to VGG's filters.
@@ -70,7 +71,7 @@ def to_matconvnet(
             are listed together), or its mean colour is not known.
     """
     checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
-    weights = _rename_keys(checkpoint.get('state_dict', checkpoint))
+    weights = rename_keys(checkpoint.get('state_dict', checkpoint))
     meta = checkpoint.get('meta', {})
     layout = _layout(weights)
     warnings = []
@@ -112,18 +113,6 @@ def to_matconvnet(
         ),
     )
     return net, moves, warnings
-
-
-def _rename_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of a head whose levels are modules."""
-    renamed = {}
-    for key, value in weights.items():
-        if match := re.fullmatch(r'decode_head\.levels\.(\d+x)\.coefficients(\.\w+)', key):
-            key = matconvnet.COEFFICIENTS.format(match[1]) + match[2]
-        elif match := re.fullmatch(r'decode_head\.levels\.(\d+x)\.reconstruction\.bases', key):
-            key = matconvnet.BASES.format(match[1])
-        renamed[key] = value
-    return renamed
 
 
 def _layout(weights: Mapping[str, Tensor]) -> LrrLayout:

@@ -34,15 +34,13 @@ class VGG16FC(BaseModule):
             init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.'))
 
     Args:
-        out_indices (Sequence[int]): Outputs to return, rising, out of 0 (conv3_3, stride 4),
-            1 (conv4_3, stride 8), 2 (conv5_3, stride 16) and 3 (fc7, stride 32). Layers after
-            the last one asked for are not built. Defaults to (0, 1, 2, 3).
-        frozen_stages (int): Number of convolution stages, from the first, that are not trained;
-            -1, like 0, freezes nothing. Defaults to -1.
-        fc_channels (int): Channels of fc6 and fc7. ImageNet's weights need 4096.
-            Defaults to 4096.
-        init_cfg (dict or list[dict], optional): Initialisation. Defaults to mmpretrain's for
-            VGG: Kaiming for all convolutions.
+        out_indices: Outputs to return, rising, out of 0 (conv3_3, stride 4), 1 (conv4_3, stride
+            8), 2 (conv5_3, stride 16) and 3 (fc7, stride 32). Layers after the last one asked for
+            are not built.
+        frozen_stages: Number of convolution stages, from the first, that are not trained; -1, like
+            0, freezes nothing.
+        fc_channels: Channels of fc6 and fc7. ImageNet's weights need 4096.
+        init_cfg: Initialisation. Defaults to mmpretrain's for VGG: Kaiming for all convolutions.
 
     Raises:
         ValueError: If ``out_indices`` are not rising or not out of 0 to 3.
@@ -84,10 +82,10 @@ class VGG16FC(BaseModule):
         """Compute the feature maps.
 
         Args:
-            x (Tensor): Images, ``(N, 3, H, W)``.
+            x: Images, ``(N, 3, H, W)``.
 
         Returns:
-            tuple[Tensor]: The maps that ``out_indices`` asks for, with 256, 512, 512 and
+            The maps that ``out_indices`` asks for, with 256, 512, 512 and
             ``fc_channels`` channels; every pooling rounds odd sizes up.
         """
         outs = []

@@ -44,17 +44,19 @@ class FCNSkipHead(BaseDecodeHead):
     """
 
     def __init__(self,
-                 in_channels: Sequence[int],
+                 in_channels: int | Sequence[int],
                  num_classes: int,
-                 in_index: Sequence[int] | None = None,
+                 in_index: int | Sequence[int] | None = None,
                  *,
                  strides: Sequence[int] | None = None,
                  pool_skips: bool = False,
                  init_cfg: dict | list[dict] | None = None,
                  **kwargs: Any) -> None:
+        in_channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
+        in_index = range(len(in_channels)) if in_index is None else in_index
         super().__init__(
             in_channels, num_classes, num_classes=num_classes, out_channels=num_classes,
-            in_index=list(range(len(in_channels))) if in_index is None else in_index,
+            in_index=[in_index] if isinstance(in_index, int) else list(in_index),
             input_transform='multiple_select', dropout_ratio=0, init_cfg=init_cfg, **kwargs)
         # The scoring layers take its place; left over, it would be a parameter that no loss
         # reaches.

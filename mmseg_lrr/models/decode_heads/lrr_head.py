@@ -99,7 +99,7 @@ class LRRHead(BaseDecodeHead):
         if len(self.strides) != len(in_channels):
             raise ValueError(f'strides must have one stride for each of in_channels={in_channels}, '
                              f'got {list(self.strides)}')
-        self.with_cp = with_cp
+        self.num_bases, self.with_cp = num_bases, with_cp
         # From here on everything is by name, coarse to fine.
         geometry = pyramid_levels(self.strides, reconstruction_factor,
                                   (boundary_mask or {}).get('window'))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from mmseg.registry import MODELS
@@ -81,6 +83,9 @@ class DenseCRF(nn.Module):
         self.bilateral_weight = value('bilateral_weight', bilateral_weight)
         self.bilateral_std_xy = value('bilateral_std_xy', bilateral_std_xy)
         self.bilateral_std_rgb = value('bilateral_std_rgb', bilateral_std_rgb)
+        for name in ('pos_std', 'bilateral_std_xy', 'bilateral_std_rgb'):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f'{name} must be a finite number > 0, got {getattr(self, name)}')
 
     def extra_repr(self) -> str:
         """Name the settings where the module is printed."""

@@ -56,6 +56,10 @@ def test_scores_are_the_papers_sums(strides: tuple, size: tuple) -> None:
     expected = expected_scores(head, features)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     assert found.shape[2] >= size[0] and found.shape[3] >= size[1]
+    # Tested, they are cut to what the network saw.
+    meta = dict(img_shape=(30, 50), pad_shape=size, ori_shape=(99, 99))
+    np.testing.assert_array_equal(
+        head.predict(features, [meta], {}).detach(), found[:, :, :size[0], :size[1]])
 
 
 def test_new_maps_add_nothing_at_first() -> None:

@@ -261,9 +261,11 @@ def test_wrong_options_and_inputs() -> None:
         DenseCRF(preset='deeplab')
     with pytest.raises(ValueError, match='iterations must be an integer >= 0, got -1'):
         DenseCRF(iterations=-1)
+    with pytest.raises(ValueError, match='pos_std must be a finite number > 0, got 0'):
+        DenseCRF(pos_std=0)
     image, probs = scene(seed=0, height=12, width=15, num_classes=4)
     with pytest.raises(ValueError, match='standard deviations are too small'):
-        DenseCRF(pos_std=0)(image, probs)
+        DenseCRF(pos_std=1e-6)(image, probs)
     # As many pixels, but turned: silence would mix them up.
     with pytest.raises(ValueError, match=r'\(12, 15, 3\) and \(4, 15, 12\)'):
         DenseCRF()(image, probs.transpose(0, 2, 1))

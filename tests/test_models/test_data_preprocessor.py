@@ -1,5 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 import numpy as np
+import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS

@@ -171,6 +171,8 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
             step.scale = (480 // factor, 360 // factor)
         elif step.type == 'RandomCrop':
             step.crop_size = (320 // factor, 320 // factor)
+        elif step.type == 'CheckLabels':
+            step.num_classes = num_classes
     cfg.test_evaluator = [
         dict(type='LRRIoUMetric', iou_metrics=['mIoU'], trimap=dict(widths=list(TRIMAP_WIDTHS))),
         dict(type='ClassIoU')]

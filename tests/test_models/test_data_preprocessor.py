@@ -1,6 +1,5 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 import numpy as np
-import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
@@ -90,15 +89,3 @@ def test_testing_is_left_alone() -> None:
                          scale_augmentation=dict(type='ScaleAugmentation'))
     result = preprocessor(batch((20, 36)), False)
     assert result['inputs'].shape == (1, 3, 20, 36)
-
-
-def test_labels_of_another_size_are_named() -> None:
-    """Scaled, they would fit and be wrong."""
-    data = batch((30, 50))
-    sample = data['data_samples'][0]
-    del sample.gt_sem_seg
-    sample.gt_sem_seg = PixelData(data=torch.zeros(1, 30, 40, dtype=torch.int64))
-    sample.set_metainfo(dict(seg_map_path='a.png'))
-    preprocessor = build(size_divisor=32, scale_augmentation=dict(type='ScaleAugmentation'))
-    with pytest.raises(ValueError, match=r"a\.png .* size \(30, 50\), got \(30, 40\)"):
-        preprocessor(data, True)

@@ -1,10 +1,13 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Compute class basis functions from the training label maps of a config."""
+"""Compute class basis functions from the training label maps of a config.
+
+Reads train_dataloader.dataset and writes them as float32 (num_classes, K, 32, 32).
+"""
 
 import argparse
 from pathlib import Path
 
-# Before the toolbox: it prepares the stack and registers the package.
+# Before mmseg: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
 
 # isort: split
@@ -22,8 +25,7 @@ from mmseg_lrr.datasets.label_maps import LabelMaps
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Compute class basis functions from the training label maps of a config '
-        '(train_dataloader.dataset) and write them as float32 (num_classes, K, 32, 32).')
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('out', type=Path, help='file to write, .npy')
     parser.add_argument('--patches', type=int, default=10_000,

@@ -171,6 +171,8 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
             step.scale = (480 // factor, 360 // factor)
         elif step.type == 'RandomCrop':
             step.crop_size = (320 // factor, 320 // factor)
+        elif step.type == 'CheckLabels':
+            step.num_classes = num_classes
     for step in [*cfg.test_dataloader.dataset.pipeline, *cfg.tta_pipeline[-1].transforms[1]]:
         if 'pad_value' in step:
             step.pad_value = [MEAN] * 3

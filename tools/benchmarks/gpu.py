@@ -108,7 +108,7 @@ def models_table(args: argparse.Namespace) -> str:
             calls = {name: prepare(name, way, batch, args) for name in args.names}
             for number, what in enumerate(('forward', 'training step')):
                 chosen = {name: call[number] for name, call in calls.items()}
-                taken = seconds(chosen, args.runs, args.device)
+                taken = seconds(chosen, args)
                 rows += [(name, batch, way, what, 1e3 * value, value / taken[args.names[0]],
                           gpu_peak(chosen[name]) if args.device != 'cpu' else '-')
                          for name, value in taken.items()]

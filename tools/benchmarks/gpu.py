@@ -6,8 +6,7 @@
 models: forward pass and training step (batch normalisation as in training where there is more than
 one image) of ResNet-101 models and of LRR's head alone, all models in turn, and the peak of memory
 over weights and inputs;
-waits: host-device synchronisations of a training step of LRR-4x, by line of code (on a CPU, what
-would be one: values read back, and results whose size depends on values);
+waits: host-device synchronisations of a training step of LRR-4x, by line of code; on a GPU alone;
 parity: the greatest difference of the head, its gradients, DE targets and the CRF from the CPU.
 
 Runs on a CPU too: --device cpu --size 64 --batches 1.
@@ -16,7 +15,6 @@ Runs on a CPU too: --device cpu --size 64 --batches 1.
 import argparse
 import collections
 import copy
-import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -43,15 +41,12 @@ from heads import (
 from mmengine.registry import init_default_scope
 from textbook import block_labels
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_lrr.models.post_processing.dense_crf import DenseCRF
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
 
 HEAD = 'head of LRR-4x'
 WAYS = ('tf32', 'float32', 'bfloat16', 'float16', 'channels_last', 'with_cp', 'compile')
-#: Operators that a GPU has to be waited for.
-WAITING = ('_local_scalar_dense', 'nonzero', 'masked_select', '_unique2')
 
 
 def prepare(name: str, way: str, batch: int, args: argparse.Namespace
@@ -116,42 +111,18 @@ def models_table(args: argparse.Namespace) -> str:
                  ('model', 'batch', 'way', 'what', 'ms', f'/ {args.names[0]}', 'peak MiB'), rows)
 
 
-class Readings(TorchDispatchMode):
-    """Count the operators of :data:`WAITING` by the line of Python that calls them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.places: collections.Counter[str] = collections.Counter()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if function._schema.name.split('::')[1] in WAITING:
-            frame = next(item for item in reversed(traceback.extract_stack()[:-1])
-                         if '/torch/' not in item.filename)
-            self.places[_place(frame.filename, frame.lineno)] += 1
-        return function(*args, **(kwargs or {}))
-
-
-def _place(path: str, line: int) -> str:
-    root = f'{Path(mmseg_lrr.__file__).resolve().parents[1]}/'
-    return f'{path.removeprefix(root).split("site-packages/")[-1]}:{line}'
-
-
 def waits_table(args: argparse.Namespace) -> str:
-    """List where a training step of LRR-4x waits for the device."""
+    """List where a training step of LRR-4x waits for the GPU."""
     _, step = prepare('LRR-4x', 'float32', args.batches[0], args)
     step()
-    if args.device != 'cpu':
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter('always')
-            torch.cuda.set_sync_debug_mode('warn')
-            step()
-            torch.cuda.set_sync_debug_mode('default')
-        places = collections.Counter(_place(item.filename, item.lineno) for item in caught
-                                     if 'synchronizing' in str(item.message))
-    else:
-        with Readings() as readings:
-            step()
-        places = readings.places
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        torch.cuda.set_sync_debug_mode('warn')
+        step()
+        torch.cuda.set_sync_debug_mode('default')
+    places = collections.Counter(
+        f'{"/".join(Path(item.filename).parts[-4:])}:{item.lineno}'
+        for item in caught if 'synchronizing' in str(item.message))
     return table('Synchronisations of a training step of LRR-4x', ('line', 'times'),
                  [*places.most_common(), ('all', sum(places.values()))])
 
@@ -205,7 +176,8 @@ def main() -> None:
     init_default_scope('mmseg')
     print(device_line(args.device) + '\n')
     for part in args.parts:
-        print(parts[part](args), flush=True)
+        if part != 'waits' or args.device != 'cpu':
+            print(parts[part](args), flush=True)
     if args.profile:
         _, step = prepare('LRR-4x', 'tf32', args.batches[0], args)
         step()

@@ -27,6 +27,7 @@ import mmseg_lrr  # noqa: F401
 
 # isort: split
 import cv2
+import textbook
 import torch
 from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config, ConfigDict
@@ -36,14 +37,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from textbook import (
-    TextbookHead,
-    block_labels,
-    pooled_range,
-    textbook_mask,
-    textbook_reconstruction,
-    textbook_targets,
-)
+from textbook import TextbookHead, block_labels
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
@@ -92,21 +86,20 @@ def gpu_peak(call: Callable[[], object]) -> float:
     return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
-def peak_memory(make: Callable[..., Callable], *args: object, device: str = 'cpu',
-                threads: int = 1) -> float:
-    """Measure the MiB that the call made by ``make(*args)`` adds to the peak of a new process.
+def peak_memory(args: argparse.Namespace, make: Callable[..., Callable], *given: object) -> float:
+    """Measure the MiB that the call of ``make(*given, device)`` adds to the peak of a new process.
 
-    Of the GPU's memory if ``device`` is one, else of the process's (Linux).
+    Of the GPU's memory if ``args.device`` is one, else of the process's (Linux).
     """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
-        return pool.submit(_rise, make, args, device, threads).result()
+        return pool.submit(_rise, args, make, given).result()
 
 
-def _rise(make: Callable[..., Callable], args: tuple, device: str, threads: int) -> float:
-    torch.set_num_threads(threads)
+def _rise(args: argparse.Namespace, make: Callable[..., Callable], given: tuple) -> float:
+    torch.set_num_threads(args.threads)
     init_default_scope('mmseg')
-    call = make(*args)
-    if device != 'cpu':
+    call = make(*given, args.device)
+    if args.device != 'cpu':
         return gpu_peak(call)
 
     def status(field: str) -> int:  # VmRSS: KiB held now; VmHWM: the most held
@@ -121,18 +114,15 @@ def _rise(make: Callable[..., Callable], args: tuple, device: str, threads: int)
 def kept_bytes(function: Callable[[], object], given: Sequence[Tensor]) -> int:
     """Count the bytes that autograd saves during a call, each storage once, without ``given``."""
     there = {tensor.untyped_storage().data_ptr() for tensor in given}
-    kept: dict[int, torch.UntypedStorage] = {}
+    kept: dict[int, torch.UntypedStorage] = {}  # held here, so that no other gets its address
 
     def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in there:
-            # Held here, so that no other storage gets its address.
-            kept[storage.data_ptr()] = storage
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         result = function()  # noqa: F841  (alive while its storages are counted)
-    return sum(storage.nbytes() for storage in kept.values())
+    return sum(storage.nbytes() for place, storage in kept.items() if place not in there)
 
 
 def device_line(device: str = 'cpu') -> str:
@@ -152,7 +142,6 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -
         cells = [f'{cell:.4g}' if isinstance(cell, float) else str(cell) for cell in row]
         lines.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines) + '\n'
-
 
 
 def build_head(num_classes: int, device: str) -> LRRHead:
@@ -242,7 +231,6 @@ def model_call(name: str, mode: str, size: int, classes: int, device: str,
     return train if mode == 'train' else torch.no_grad()(lambda: model(image))
 
 
-
 def compare_parts(args: argparse.Namespace, size: int, classes: int
                   ) -> tuple[dict[str, float], str]:
     """Time mask, reconstruction, head and DE targets against their textbook ports.
@@ -259,8 +247,10 @@ def compare_parts(args: argparse.Namespace, size: int, classes: int
     p, grad = scores.softmax(dim=1), torch.randn_like(scores)
     bases = head.levels['4x'].reconstruction.bases
     coefficients = torch.randn(1, classes * 10, size // 4, size // 4, device=args.device)
-    ranges = pooled_range, partial(sliding_range, window=9)
-    paint = partial(textbook_reconstruction, bases=bases), partial(reconstruct, bases=bases)
+    ranges = textbook.pooled_range, partial(sliding_range, window=9)
+    masks = textbook.textbook_mask, BoundaryMask(window=9)
+    paint = [partial(way, bases=bases) for way in (textbook.textbook_reconstruction, reconstruct)]
+    plain_targets = partial(textbook.textbook_targets, array, classes)
 
     def gradient(functions: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> list[Callable]:
         leaf = x.clone().requires_grad_()
@@ -271,7 +261,7 @@ def compare_parts(args: argparse.Namespace, size: int, classes: int
         'mask_forward': ('mask of given probabilities, forward', *(
             partial(way, p) for way in ranges)),
         'mask_with_softmax': ('mask with its softmax, forward', *(
-            partial(way, scores) for way in (textbook_mask, BoundaryMask(window=9)))),
+            partial(way, scores) for way in masks)),
         'mask_train': ('mask of given probabilities, forward + backward', *gradient(ranges, p)),
         'reconstruction_forward': ('reconstruction (4x), forward', *(
             partial(way, coefficients) for way in paint)),
@@ -284,19 +274,19 @@ def compare_parts(args: argparse.Namespace, size: int, classes: int
             lambda: step(features, partial(port.loss, features, labels)),
             lambda: step(features, partial(head_loss, head, features, labels))),
         'targets_every_pixel': (
-            'DE targets, every pixel', partial(textbook_targets, array, classes),
+            'DE targets, every pixel', plain_targets,
             partial(dilation_erosion_targets, labels, classes)),
         'targets': (
-            'DE targets, every 8th pixel (as trained)', partial(textbook_targets, array, classes),
+            'DE targets, every 8th pixel (as trained)', plain_targets,
             partial(dilation_erosion_targets, labels, classes, stride=8)),
     }
     rows, ratios = [], {}
     for key, (what, *pair) in ways.items():
         if key.split('_')[0] in args.parts:
             with torch.set_grad_enabled(key.endswith('train')):
-                textbook, ours = seconds(dict(enumerate(pair)), args).values()
-            ratios[key] = textbook / ours
-            rows.append((what, textbook, ours, ratios[key]))
+                plain, ours = seconds(dict(enumerate(pair)), args).values()
+            ratios[key] = plain / ours
+            rows.append((what, plain, ours, ratios[key]))
     text = table(f'Parts, {size}x{size}, {classes} classes: seconds',
                  ('part', 'textbook', 'ours', 'ratio'), rows) if rows else ''
     if 'head' in args.parts:
@@ -314,8 +304,7 @@ def compare_parts(args: argparse.Namespace, size: int, classes: int
 
 def compare_memory(args: argparse.Namespace) -> tuple[dict[str, float], str]:
     """Measure the peak of a training step of the head, and count what its levels keep."""
-    peaks = {which: peak_memory(head_step, which, args.size, args.classes, args.device,
-                                device=args.device, threads=args.threads)
+    peaks = {which: peak_memory(args, head_step, which, args.size, args.classes)
              for which in ('textbook', 'ours', 'ours, with_cp')}
     head = build_head(args.classes, args.device).train()
     port = TextbookHead(head)
@@ -359,8 +348,7 @@ def compare_models(args: argparse.Namespace, size: int, classes: int, more: bool
             flops = get_model_complexity_info(
                 models[name], (3, size, size), show_table=False, show_arch=False)['flops']
             row += [flops / 1e9, train[name], train[name] / train['LRR-4x'], *(
-                peak_memory(model_call, name, mode, size, classes, args.device,
-                            device=args.device, threads=args.threads)
+                peak_memory(args, model_call, name, mode, size, classes)
                 for mode in ('forward', 'train'))]
     return forward, table('Whole models, ResNet-101', header, rows)
 

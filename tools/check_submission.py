@@ -60,11 +60,9 @@ def check_folder(server: str, folder: Path, sizes: dict[str, tuple[int, int] | N
     found: dict[str, str] = {}
     for path in sorted(folder.rglob('*.png')):
         name = image_id(server, path.name)
-        if name not in sizes:
-            yield f'{path.name}: not a PNG of an image in the list'
-            continue
-        if name in found:
-            yield f'{path.name}: a second file for the image of {found[name]}'
+        if name in found or name not in sizes:
+            yield f'{path.name}: ' + (f'a second file for the image of {found[name]}' if name in
+                                      found else 'not a PNG of an image in the list')
             continue
         found[name] = path.name
         try:

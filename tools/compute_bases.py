@@ -7,10 +7,6 @@ Reads train_dataloader.dataset and writes them as float32 (num_classes, K, 32, 3
 import argparse
 from pathlib import Path
 
-# Before mmseg: it prepares the stack and registers the package.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
@@ -23,7 +19,7 @@ from mmseg_lrr.datasets.class_bases import (
 from mmseg_lrr.datasets.label_maps import LabelMaps
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
@@ -35,11 +31,7 @@ def parse_args() -> argparse.Namespace:
         "basis functions per class; default: the config's decode head's, else 10"))
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='config settings to override, key=value')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
     init_default_scope(config.get('default_scope', 'mmseg'))

@@ -19,8 +19,6 @@ from mmseg_lrr.reporting.examples import MULTI_SCALE, MULTI_SCALE_CRF, ExampleMa
 from mmseg_lrr.reporting.report import make_report
 from mmseg_lrr.visualization.panels import draw_levels, draw_masks, save_png
 
-_NUM_PICTURES = 4
-
 
 def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
              max_iters: int | None = None) -> dict:
@@ -58,12 +56,11 @@ def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
     checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
     # The runner keeps its config in the work directory; other tools can take it from there.
     config = work_dir / Path(cfg.filename).name
-    (rows, ) = make_report(
-        [(str(config), checkpoint)], work_dir / 'report', widths=(1, 3, 5, 10),
-        images=_NUM_PICTURES).values()
+    (rows, ) = make_report([(str(config), checkpoint)], work_dir / 'report', widths=(1, 3, 5, 10),
+                           images=4).values()
 
     maker = ExampleMaker(cfg, checkpoint, crf=default_crf(cfg), masks=[])
-    examples = [maker.make(info) for info in maker.test_set(_NUM_PICTURES)]
+    examples = [maker.make(info) for info in maker.test_set(4)]
     save_png(work_dir / 'levels.png', draw_levels(examples, maker.classes, maker.palette))
     save_png(work_dir / 'masks.png', draw_masks(examples, maker.classes, maker.palette))
 

@@ -18,10 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-# Before mmseg: it prepares the stack.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 import numpy as np
 from mmengine.utils import track_parallel_progress, track_progress
 from PIL import Image, ImageOps
@@ -124,11 +120,8 @@ def make_splits(train: set[str], val: set[str], sbd: set[str],
                 valid: set[str]) -> dict[str, set[str]]:
     """Make the authors' splits and the usual VOC12aug (``aug``: what VOC itself does not have).
 
-    Args:
-        train: VOC's ``train.txt``.
-        val: VOC's ``val.txt``.
-        sbd: SBD's ``train.txt`` and ``val.txt`` together.
-        valid: FCN's 736 validation images: VOC 2011 val without SBD's training images.
+    ``sbd`` has SBD's ``train.txt`` and ``val.txt`` together, ``valid`` FCN's 736 validation images:
+    VOC 2011 val without SBD's training images.
     """
     trainaug = (train | sbd) - val
     return {'lrr_train': (train | val | sbd) - valid, 'seg11valid': valid,
@@ -163,9 +156,9 @@ def plan_voc(args: argparse.Namespace) -> Plan:
     if args.partial:
         valid &= train | val
     splits = make_splits(train, val, sbd, valid)
-    jobs = []
-    for name in sorted(train | val | sbd):
-        if name in train | val:
+    jobs, own = [], train | val
+    for name in sorted(own | sbd):
+        if name in own:
             labels = partial(read_voc_mask, voc / 'SegmentationClass' / f'{name}.png')
         else:
             labels = partial(read_sbd_mask, dataset / 'cls' / f'{name}.mat')
@@ -181,19 +174,11 @@ def plan_voc(args: argparse.Namespace) -> Plan:
 
 def draw_instances(instances: Sequence[tuple[int, list | dict]], size: tuple[int, int],
                    min_area: int = 0) -> np.ndarray | None:
-    """Draw instances into one label map.
+    """Draw instances, class and COCO's ``segmentation`` of each, into one label map.
 
-    Pixels of one class have its label, however many instances cover them; pixels that instances of
-    different classes cover are 255, and those of none are background, 0.
-
-    Args:
-        instances: For each its class and its ``segmentation`` as COCO writes it: a list of
-            polygons, or (of crowds, which count as their class) run lengths.
-        size: ``(height, width)`` in pixels.
-        min_area: Least number of labelled pixels, neither 255 nor background.
-
-    Returns:
-        ``(H, W)`` uint8; None if too little is labelled.
+    Pixels of one class have its label, however many instances (and crowds, which count as their
+    class) cover them; pixels that instances of different classes cover are 255, and those of none
+    are background, 0. Gives None if fewer than ``min_area`` pixels are neither.
     """
     from pycocotools import mask
     labels = np.zeros(size, np.uint8)

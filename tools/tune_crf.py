@@ -9,10 +9,6 @@ tta_model = dict(type='LRRTTAModel', crf=dict(type='DenseCRF', bilateral_weight=
 import argparse
 import warnings
 
-# Before mmseg: it prepares the stack and registers the package.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 
@@ -21,7 +17,14 @@ from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 from mmseg_lrr.reporting.tune_crf import DEFAULT_GRID, tune_crf
 
 
-def parse_args() -> argparse.Namespace:
+def parse_values(word: str) -> tuple[str, tuple[float, ...]]:
+    """Read ``name=value,value,...``."""
+    name, _, values = word.partition('=')
+    return name, tuple(
+        int(value) if value.isdigit() else float(value) for value in values.split(','))
+
+
+def main() -> None:
     default_grid = ' '.join(
         f'{name}={",".join(map(str, values))}' for name, values in DEFAULT_GRID.items())
     parser = argparse.ArgumentParser(
@@ -41,18 +44,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default=get_device(), help='default: %(default)s')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='settings of the config to override, key=value')
-    return parser.parse_args()
-
-
-def parse_values(word: str) -> tuple[str, tuple[float, ...]]:
-    """Read ``name=value,value,...``."""
-    name, _, values = word.partition('=')
-    return name, tuple(
-        int(value) if value.isdigit() else float(value) for value in values.split(','))
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     # Notes of mmseg to its developers; a reader of the table can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     cfg = Config.fromfile(args.config)

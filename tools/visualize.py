@@ -14,14 +14,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-# Before mmseg: it prepares the stack and registers the package.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 import numpy as np
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
-from mmseg.datasets import BaseSegDataset
 from rich.progress import track
 
 from mmseg_lrr.apis.testing import crf_config, default_crf
@@ -115,22 +110,18 @@ def short_names(paths: Sequence[str | Path]) -> list[str]:
     return names
 
 
-def list_files(paths: Sequence[str], labels: str | None, dataset: BaseSegDataset | None
-               ) -> list[dict]:
+def list_files(maker: ExampleMaker, paths: Sequence[str], labels: str | None) -> list[dict]:
     """List the images of files and folders, as :meth:`ExampleMaker.test_set` lists its own.
 
-    Args:
-        paths: Files, and folders with images in and below them.
-        labels: Folder of their label maps: for each image the file that the data set would name,
-            or else ``<name>.png``, in the folder or below it. None for no ground truth.
-        dataset: The config's data set, which knows the format of the label maps.
+    An image's label map is the file that the data set would name, or else ``<name>.png``, in the
+    folder ``labels`` or below it.
     """
     images = [file for path in map(Path, paths) for file in (
         sorted(item for item in path.rglob('*') if item.suffix.lower() in IMAGE_SUFFIXES)
         if path.is_dir() else [path])]
     if not images:
         raise FileNotFoundError(f'no image in {", ".join(paths)}')
-    infos = []
+    infos, dataset = [], maker.dataset
     for image in images:
         info = dict(img_path=str(image), seg_fields=[],
                     label_map=getattr(dataset, 'label_map', None),
@@ -154,7 +145,7 @@ def draw_images(args: argparse.Namespace, cfg: Config) -> None:
     crf = (crf_config(args.crf) if args.crf else default_crf(cfg)) if outputs else None
     maker = ExampleMaker(cfg, args.checkpoint, device=args.device, multi_scale=outputs, crf=crf,
                          masks=masks)
-    infos = (list_files(args.images, args.labels, maker.dataset) if args.images
+    infos = (list_files(maker, args.images, args.labels) if args.images
              else maker.test_set(args.count))
     draw = {'levels': draw_levels,
             'masks': partial(draw_masks, mask_names=masks or ['']),

@@ -8,16 +8,11 @@ installed (``pip install pydensecrf2``), its columns stay empty.
 
 import argparse
 import importlib.util
-import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-# Before mmseg: it prepares the stack.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 import numpy as np
 import torch
 from heads import device_line, peak_memory, table
@@ -28,18 +23,14 @@ from mmseg_lrr.models.post_processing.dense_crf import PRESETS, DenseCRF
 
 COLUMNS = ('size', 'preset', 'CPU s', 'pydensecrf', 'ratio', 'wall s', 'pydensecrf', 'ratio',
            'peak MiB', 'pydensecrf', 'equal labels', 'greatest dQ')
-Size = tuple[int, int, int]
 
 
 def make_inputs(path: Path | None, width: int, height: int, num_classes: int
                 ) -> tuple[np.ndarray, np.ndarray]:
-    """Make an image and probabilities that look like a network's.
+    """Make an image ``(H, W, 3)`` and probabilities ``(C, H, W)`` that look like a network's.
 
     The image's grey values, smoothed, are cut into as many ranges as there are classes; the
     probabilities are the softmax of these segments, blurred, and of smooth errors.
-
-    Returns:
-        ``(H, W, 3)`` uint8, ``(C, H, W)`` float32.
     """
     rng = np.random.default_rng(0)
     if path is None:
@@ -73,7 +64,7 @@ def pydensecrf_inference(image: np.ndarray, probs: np.ndarray, preset: str) -> n
     return np.array(crf.inference(settings['iterations'])).reshape(probs.shape)
 
 
-def ways(path: Path | None, size: Size, preset: str, device: str
+def ways(path: Path | None, size: list[int], preset: str, device: str
          ) -> dict[str, Callable[[], np.ndarray]]:
     """Prepare a call of each of the two; what is loaded at its first use is loaded then."""
     image, probs = make_inputs(path, *size)
@@ -87,13 +78,12 @@ def ways(path: Path | None, size: Size, preset: str, device: str
     return found
 
 
-def prepare(path: Path | None, size: Size, preset: str, which: str, device: str
-            ) -> Callable[[], np.ndarray]:
+def one_way(which: str, *given: object) -> Callable[[], np.ndarray]:
     """Prepare one of :func:`ways`, to measure its memory."""
-    return ways(path, size, preset, device)[which]
+    return ways(*given)[which]
 
 
-def row(args: argparse.Namespace, size: Size, preset: str) -> list[object]:
+def row(args: argparse.Namespace, size: list[int], preset: str) -> list[object]:
     """Measure one size and one preset; give the cells of :data:`COLUMNS`."""
     calls = ways(args.image, size, preset, args.device)
     times, results = {name: [] for name in calls}, {}
@@ -106,7 +96,7 @@ def row(args: argparse.Namespace, size: Size, preset: str) -> list[object]:
     for kind in range(2):
         taken = [median(run[kind] for run in times[name]) for name in calls]
         cells += [*taken, taken[0] / taken[1]] if len(calls) > 1 else [*taken, '-', '-']
-    cells += [peak_memory(args, prepare, args.image, size, preset, name) for name in calls]
+    cells += [peak_memory(args, one_way, name, args.image, size, preset) for name in calls]
     if len(calls) == 1:
         return [*cells, '-', '-', '-']
     ours, theirs = results.values()
@@ -127,8 +117,8 @@ def main() -> None:
     parser.add_argument('--device', default='cpu', help="DenseCRF's device")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    sizes = [tuple(map(int, text.split('x'))) for text in args.sizes]
-    rows = [row(args, *case) for case in itertools.product(sizes, args.presets)]
+    rows = [row(args, [*map(int, size.split('x'))], preset)
+            for size in args.sizes for preset in args.presets]
     print(f'{device_line()}; DenseCRF on {args.device}\n')
     what = 'a painted image' if args.image is None else 'a photograph'
     print(table(f'The CRF, {what}, median of {args.runs} alternating runs', COLUMNS, rows))

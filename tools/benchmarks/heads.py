@@ -27,6 +27,7 @@ import mmseg_lrr  # noqa: F401
 
 # isort: split
 import cv2
+import numpy as np
 import textbook
 import torch
 from mmengine.analysis import get_model_complexity_info
@@ -233,58 +234,49 @@ def model_call(name: str, mode: str, size: int, classes: int, device: str,
 
 def compare_parts(args: argparse.Namespace, size: int, classes: int
                   ) -> tuple[dict[str, float], str]:
-    """Time mask, reconstruction, head and DE targets against their textbook ports.
-
-    Returns:
-        The ratios by name, and a table.
-    """
+    """Time mask, reconstruction, head and DE targets against the port; give ratios and a table."""
     head = build_head(classes, args.device)
-    port, step = TextbookHead(head), partial(training_step, head)
+    port, bases = TextbookHead(head), head.levels['4x'].reconstruction.bases
     features = build_features(size, 1, args.device)
     labels = block_labels(size, 1, classes).to(args.device)
-    array = labels.cpu().numpy()
     scores = 3 * torch.randn(1, classes, size, size, device=args.device)
     p, grad = scores.softmax(dim=1), torch.randn_like(scores)
-    bases = head.levels['4x'].reconstruction.bases
     coefficients = torch.randn(1, classes * 10, size // 4, size // 4, device=args.device)
+
+    def gradient(way: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, ...]:
+        leaf = x.detach().requires_grad_()
+        return torch.autograd.grad(way(leaf), leaf, grad)
+
+    def plain_targets(labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        return textbook.textbook_targets(labels.cpu().numpy(), classes)
+
     ranges = textbook.pooled_range, partial(sliding_range, window=9)
-    masks = textbook.textbook_mask, BoundaryMask(window=9)
     paint = [partial(way, bases=bases) for way in (textbook.textbook_reconstruction, reconstruct)]
-    plain_targets = partial(textbook.textbook_targets, array, classes)
-
-    def gradient(functions: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> list[Callable]:
-        leaf = x.clone().requires_grad_()
-        return [lambda way=way: torch.autograd.grad(way(leaf), leaf, grad) for way in functions]
-
-    # What is compared, the textbook's way, ours.
-    ways = {
-        'mask_forward': ('mask of given probabilities, forward', *(
-            partial(way, p) for way in ranges)),
-        'mask_with_softmax': ('mask with its softmax, forward', *(
-            partial(way, scores) for way in masks)),
-        'mask_train': ('mask of given probabilities, forward + backward', *gradient(ranges, p)),
-        'reconstruction_forward': ('reconstruction (4x), forward', *(
-            partial(way, coefficients) for way in paint)),
-        'reconstruction_train': (
-            'reconstruction (4x), forward + backward', *gradient(paint, coefficients)),
-        'head_forward': (
-            'head, forward', partial(port, features), partial(head.forward_levels, features)),
-        'head_train': (
-            'head, forward + losses + backward',
-            lambda: step(features, partial(port.loss, features, labels)),
-            lambda: step(features, partial(head_loss, head, features, labels))),
-        'targets_every_pixel': (
-            'DE targets, every pixel', plain_targets,
-            partial(dilation_erosion_targets, labels, classes)),
-        'targets': (
-            'DE targets, every 8th pixel (as trained)', plain_targets,
-            partial(dilation_erosion_targets, labels, classes, stride=8)),
-    }
+    # Name of the ratio, what is compared, the textbook's way and ours, what they are given.
+    compared = (
+        ('mask_forward', 'mask of given probabilities, forward', ranges, p),
+        ('mask_with_softmax', 'mask with its softmax, forward',
+         (textbook.textbook_mask, BoundaryMask(window=9)), scores),
+        ('mask_train', 'mask of given probabilities, forward + backward',
+         [partial(gradient, way) for way in ranges], p),
+        ('reconstruction_forward', 'reconstruction (4x), forward', paint, coefficients),
+        ('reconstruction_train', 'reconstruction (4x), forward + backward',
+         [partial(gradient, way) for way in paint], coefficients),
+        ('head_forward', 'head, forward', (port, head.forward_levels), features),
+        ('head_train', 'head, forward + losses + backward',
+         [partial(training_step, head, loss=partial(loss, features, labels))
+          for loss in (port.loss, partial(head_loss, head))], features),
+        ('targets_every_pixel', 'DE targets, every pixel',
+         (plain_targets, partial(dilation_erosion_targets, num_classes=classes)), labels),
+        ('targets', 'DE targets, every 8th pixel (as trained)',
+         (plain_targets, partial(dilation_erosion_targets, num_classes=classes, stride=8)), labels),
+    )
     rows, ratios = [], {}
-    for key, (what, *pair) in ways.items():
+    for key, what, ways, given in compared:
         if key.split('_')[0] in args.parts:
             with torch.set_grad_enabled(key.endswith('train')):
-                plain, ours = seconds(dict(enumerate(pair)), args).values()
+                calls = {number: partial(way, given) for number, way in enumerate(ways)}
+                plain, ours = seconds(calls, args).values()
             ratios[key] = plain / ours
             rows.append((what, plain, ours, ratios[key]))
     text = table(f'Parts, {size}x{size}, {classes} classes: seconds',
@@ -324,8 +316,7 @@ def compare_models(args: argparse.Namespace, size: int, classes: int, more: bool
                    ) -> tuple[dict[str, float], str]:
     """Time whole models; with ``more``, their training steps too, beside MACs and memory.
 
-    Returns:
-        Seconds of the forward passes by model, and a table.
+    Gives the seconds of the forward passes by model, and a table.
     """
     models = {name: build_model(name, classes).to(args.device)
               for name in list(ALL_MODELS)[:None if args.models else 2]}
@@ -368,12 +359,12 @@ def growth_table(args: argparse.Namespace) -> str:
     return table('Growth: textbook / ours', ('image', 'classes', *header), rows)
 
 
-def cost_of_step(cfg: Config, device: str) -> dict[str, float]:
+def cost_of_step(cfg: Config, device: str) -> dict[str, float | None]:
     """Run one training step of one image at a config's own size.
 
     Returns:
         Number of ``weights``, ``operations`` of the step (a multiplication and an addition are
-        two), bytes ``kept`` for the backward pass and, on a GPU, the ``peak`` in MiB.
+        two), bytes ``kept`` for the backward pass, and a GPU's ``peak`` in MiB.
     """
     size = cfg.model.data_preprocessor.get('size') or cfg.crop_size
     if cfg.model.decode_head.type == 'LRRHead':  # count the operations that a GPU does
@@ -385,20 +376,17 @@ def cost_of_step(cfg: Config, device: str) -> dict[str, float]:
             module.eval()
     image = torch.randn(1, 3, *size, device=device)
     labels = torch.randint(0, cfg.model.decode_head.num_classes, (1, *size), device=device)
-    found = {'weights': sum(parameter.numel() for parameter in model.parameters())}
+    losses, kept = [], []
 
     def step() -> None:
-        losses = []
-        found['kept'] = kept_bytes(lambda: losses.append(model_loss(model, image, labels)),
-                                   list(model.state_dict().values()))
+        kept.append(kept_bytes(lambda: losses.append(model_loss(model, image, labels)),
+                               list(model.state_dict().values())))
         losses[0].backward()
 
     with FlopCounterMode(display=False) as counter:
-        if device == 'cpu':
-            step()
-        else:
-            found['peak'] = gpu_peak(step)
-    return found | {'operations': counter.get_total_flops()}
+        peak = step() if device == 'cpu' else gpu_peak(step)
+    return dict(weights=sum(parameter.numel() for parameter in model.parameters()),
+                operations=counter.get_total_flops(), kept=kept[0], peak=peak)
 
 
 def cost_table(args: argparse.Namespace) -> str:
@@ -425,7 +413,7 @@ def cost_table(args: argparse.Namespace) -> str:
         rows.append((path.stem, batch, f'{found["weights"] / 1e6:.0f}',
                      f'{found["operations"] / 1e9:.0f}', f'{found["kept"] / 1e6:.0f}',
                      f'{memory / 1e9:.1f}', f'{images / 1e3:.0f}', f'{hours:.1f}',
-                     f'{found["peak"]:.0f}' if 'peak' in found else '-'))
+                     f'{found["peak"]:.0f}' if found['peak'] else '-'))
     return table('What training costs', (
         'config', 'batch', 'weights, M', 'GFLOP per image', 'kept, MB per image',
         'batch, GB (est.)', 'images, k', f'hours at {args.tflops:g} TFLOP/s (est.)',

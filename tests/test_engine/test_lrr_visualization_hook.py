@@ -14,7 +14,7 @@ from mmseg.visualization import SegLocalVisualizer
 from small_segmentors import build, lrr_config, stock_config, tta_pipeline
 from torch import nn
 
-from mmseg_lrr.visualization import Example, draw_levels
+from mmseg_lrr.visualization.panels import Example, draw_levels
 
 from .small_test import dataset_config, make_images
 

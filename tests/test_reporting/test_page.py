@@ -18,7 +18,7 @@ from PIL import Image
 from mmseg_lrr.reporting.page import PageModel, report_page
 from mmseg_lrr.visualization.panels import Example
 
-from .drawing import CLASSES, HEIGHT, OUTPUTS, PALETTE, WIDTH, example, painted
+from ..drawing import CLASSES, HEIGHT, OUTPUTS, PALETTE, WIDTH, example, painted
 
 COLUMNS = ['mIoU', 'trimap mIoU, 3 px', 's/image']
 

@@ -20,7 +20,7 @@ from mmseg_lrr.visualization.panels import (
     save_png,
 )
 
-from .drawing import CELL_WIDTH, CLASSES, HEIGHT, PALETTE, WIDTH, example, painted, the_place
+from ..drawing import CELL_WIDTH, CLASSES, HEIGHT, PALETTE, WIDTH, example, painted, the_place
 
 
 def test_every_class_has_its_colour_and_all_else_is_white() -> None:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mmseg_lrr.reporting import plots
+from mmseg_lrr.visualization import plots
 from mmseg_lrr.visualization.plots import (
     plot_bases,
     plot_trimap_curves,

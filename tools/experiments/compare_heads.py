@@ -141,7 +141,7 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
     cfg.model = ConfigDict(
         type='LRREncoderDecoder',
         data_preprocessor=dict(
-            type='SegDataPreProcessor', mean=[MEAN] * 3, std=[STD] * 3, bgr_to_rgb=True,
+            type='LRRDataPreProcessor', mean=[MEAN] * 3, std=[STD] * 3, bgr_to_rgb=True,
             pad_val=0, seg_pad_val=255, size=(320 // factor, 320 // factor)),
         backbone=dict(type='EfficientNetLite0', output_stride=spec.get('stride', 32)),
         decode_head=head, train_cfg=dict(), test_cfg=dict(mode='whole', level_outputs=levels))
@@ -170,9 +170,6 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
             step.crop_size = (320 // factor, 320 // factor)
         elif step.type == 'CheckLabels':
             step.num_classes = num_classes
-    for step in [*cfg.test_dataloader.dataset.pipeline, *cfg.tta_pipeline[-1].transforms[1]]:
-        if 'pad_value' in step:
-            step.pad_value = [MEAN] * 3
     cfg.test_evaluator = [
         dict(type='LRRIoUMetric', iou_metrics=['mIoU'], trimap=dict(widths=list(TRIMAP_WIDTHS))),
         dict(type='ClassIoU')]

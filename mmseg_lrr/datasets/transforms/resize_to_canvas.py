@@ -1,8 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The authors' test-time resize onto a canvas of whole 32-pixel blocks."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -18,29 +16,26 @@ class ResizeToCanvas(BaseTransform):
     """Resize an image, aspect kept, and centre it on a canvas of multiples of 32, as the authors.
 
     The image is scaled by the one factor that fits it (antialiased bicubic, not rounded back to
-    integers); ceil(rest / 2) rows or columns of ``pad_value`` lie above and to the left. A 375x500
+    integers); ceil(rest / 2) rows or columns of padding lie above and to the left. A 375x500
     image at scales 0.6, 0.8 and 1.0 becomes 216x288, 288x384 and 384x512 on a canvas of 224x288,
     288x416 and 384x512. Put it after a flip, never before, and load annotations after it: they
     stay at the original size.
 
     Required keys: img. Modified keys: img (float32), img_shape, pad_shape. Added keys:
     scale_factor (width, height), keep_ratio, padding_size (left, right, top, bottom), which
-    mmseg's and this package's post-processing cut off: name it in ``PackSegInputs``' meta_keys.
+    mmseg's and this package's post-processing cut off: name it in ``PackSegInputs``' meta_keys. The
+    padding is black here; ``LRRDataPreProcessor`` lets the network see zeros there.
 
     Args:
         scale: Factor from the image's size to the canvas's.
-        pad_value: Colour around the image, in the channel order of the image (BGR as loaded). With
-            the data preprocessor's mean, in that order, the network sees zeros there.
         divisor: Side of a block in pixels.
     """
 
-    def __init__(self, *, scale: float = 1.0, pad_value: Sequence[float] = (0, 0, 0),
-                 divisor: int = 32) -> None:
+    def __init__(self, *, scale: float = 1.0, divisor: int = 32) -> None:
         if scale <= 0:
             # The canvas would be a single block, whatever the image's size.
             raise ValueError(f'scale must be positive, got {scale}')
         self.scale = scale
-        self.pad_value = tuple(pad_value)
         self.divisor = divisor
 
     def transform(self, results: dict) -> dict:
@@ -52,8 +47,7 @@ class ResizeToCanvas(BaseTransform):
         planes = torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)
         resized = resize_bicubic(planes[None], (height, width))[0].permute(1, 2, 0).numpy()
         top, left = -((height - canvas[0]) // 2), -((width - canvas[1]) // 2)
-        padded = np.empty((*canvas, 3), np.float32)
-        padded[:] = self.pad_value
+        padded = np.zeros((*canvas, 3), np.float32)
         padded[top:top + height, left:left + width] = resized
         results.update(
             img=padded,
@@ -65,5 +59,4 @@ class ResizeToCanvas(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(scale={self.scale}, pad_value={self.pad_value}, '
-                f'divisor={self.divisor})')
+        return f'{type(self).__name__}(scale={self.scale}, divisor={self.divisor})'

@@ -1,5 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 import numpy as np
+import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
@@ -43,18 +44,6 @@ def test_small_squares_are_padded_with_the_authors_grey() -> None:
     assert (found[:, 24:] == 255).all() and (found[:, :, 24:] == 255).all()
 
 
-def test_without_options_it_is_mmsegs() -> None:
-    stock = MODELS.build(dict(type='SegDataPreProcessor', mean=MEAN, std=STD, bgr_to_rgb=True,
-                              size=(32, 32), pad_val=0, seg_pad_val=255))
-    ours = build(size=(32, 32))
-    for training in (True, False):
-        sizes = [(32, 32), (24, 20)] if training else [(32, 32), (32, 32)]
-        expected, found = (module(batch(*sizes), training) for module in (stock, ours))
-        assert torch.equal(expected['inputs'], found['inputs'])
-        for one, other in zip(expected['data_samples'], found['data_samples'], strict=True):
-            assert torch.equal(one.gt_sem_seg.data, other.gt_sem_seg.data)
-
-
 def test_one_scale_a_batch() -> None:
     options = dict(canvas=48, divisor=8, steps=(-2, 3))
     preprocessor = build(size_divisor=8, scale_augmentation=dict(type='ScaleAugmentation',
@@ -82,6 +71,23 @@ def test_one_scale_a_batch() -> None:
             np.testing.assert_array_equal(
                 result['data_samples'][i].gt_sem_seg.data[0], expected['gt_seg_map'])
     assert sides == {32, 40, 48}
+
+
+@pytest.mark.parametrize('test_cfg', [None, dict(size=(40, 44))])
+def test_around_a_test_image_are_zeros(test_cfg: dict | None) -> None:
+    """The same as padding with the mean in raw colours; mmseg's own padding lies outside."""
+    data, by_hand = batch((32, 40)), batch((32, 40))
+    data['data_samples'][0].set_metainfo(dict(padding_size=[3, 2, 5, 0]))
+    raw = by_hand['inputs'][0].float()
+    colour = torch.tensor(MEAN[::-1])[:, None, None]  # BGR
+    raw[:, :5] = raw[:, :, :3] = raw[:, :, 38:] = colour
+    by_hand['inputs'] = [raw]
+    options = dict(mean=MEAN, std=STD, bgr_to_rgb=True, pad_val=9, test_cfg=test_cfg)
+    found, expected = (MODELS.build(dict(type=kind, **options))(one, False)['inputs']
+                       for kind, one in (('LRRDataPreProcessor', data),
+                                         ('SegDataPreProcessor', by_hand)))
+    assert torch.equal(found, expected)
+    assert not found[:, :, :5, :40].any() and found[:, :, 5:, 3:38].any()
 
 
 def test_testing_is_left_alone() -> None:

@@ -1,7 +1,7 @@
-"""AdamW as the toolbox trains its transformers, 20k iterations.
+"""AdamW as mmseg trains its transformers, 20k iterations.
 
 The wider the feature, the smaller the step of its coefficients, whose bases amplify it (ours; the
-rates of ``lrr4x_r18_camvid.py`` at the backbones' widths).
+rates of ``adamw_r18.py`` at the backbones' widths).
 """
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -1,4 +1,4 @@
-"""SGD with the authors' learning-rate multipliers (spec section 4, released VOC recipe).
+"""SGD with the authors' learning-rate multipliers (docs/method.md, "Training").
 
 The coefficients' filters learn at 0.1, 0.05, 0.0125 and 0.1/512 times the base rate (the poster's
 network has no normalisation, so finer features are much larger), those of the dilation and erosion

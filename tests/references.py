@@ -1,5 +1,5 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Slow, obvious NumPy versions of the method's parts, written from the spec, one concept each.
+"""Slow, obvious NumPy versions of the method's parts, from docs/method.md, one concept each.
 
 They share nothing with the package: tests compare the package's results with these.
 """
@@ -172,7 +172,7 @@ def disk(radius: int) -> np.ndarray:
 
 
 def octagon32() -> np.ndarray:
-    """(65, 65) bool: MATLAB's strel('disk', 32), in the spec's words."""
+    """(65, 65) bool: MATLAB's strel('disk', 32), in words."""
     dy, dx = np.abs(np.mgrid[-32:33, -32:33])
     return (dx <= 31) & (dy <= 31) & (dx + dy <= 44)
 

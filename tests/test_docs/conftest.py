@@ -18,8 +18,6 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository's folders, the documents' files, every data set and a network in small."""
     root = tmp_path_factory.mktemp('documents') / 'repository'
     make(root)
-    if not (root / 'data' / 'camvid').exists():
-        (root / 'data' / 'camvid').symlink_to(root.parent / 'shared' / 'data' / 'camvid')
     voc = root / 'data' / 'VOCdevkit' / 'VOC2012'  # as mmseg's own VOC12aug has it
     (voc / 'SegmentationClass').symlink_to(voc / 'SegmentationClassAug')
     for name in ('train', 'aug'):

@@ -1,5 +1,5 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""The head's numbers: pyramid, losses and gradients against the spec's equations by loops."""
+"""The head's numbers: pyramid, losses and gradients against loops (docs/method.md)."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def random_head(**options) -> LRRHead:
 
 
 def detail(head: LRRHead, prefix: str, level: str, feature: Tensor) -> np.ndarray:
-    """Steps 1 and 2 of the spec, from the head's stored arrays alone."""
+    """Coefficients and reconstruction, from the head's stored arrays alone."""
     state = {name: tensor.double().numpy() for name, tensor in head.state_dict().items()}
     layer = f'{prefix}coefficients.{level}' if prefix else f'levels.{level}.coefficients'
     coefficients = references.convolve(
@@ -211,7 +211,7 @@ def test_dilation_erosion_serves_training_alone() -> None:
 def expected_losses(head: LRRHead, features: list[Tensor], labels: np.ndarray, *,
                     factors: list[int], radii: list[int], footprint=references.disk,
                     class_weight: np.ndarray | None = None) -> dict[str, float]:
-    """Spec section 3; ``factors``, of label subsampling, and ``radii`` coarse to fine."""
+    """docs/method.md, "Losses"; ``factors``, of the labels, and ``radii`` coarse to fine."""
     losses = {}
     levels = expected_levels(head, features, [9] * len(features), 'zeros')
     for (level, scores), factor in zip(levels.items(), factors, strict=True):

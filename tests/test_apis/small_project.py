@@ -1,12 +1,14 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """A config, a checkpoint and a test set, all small, as a user has them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
+from PIL import Image
 
 from ..small_segmentors import build, lrr_config, random_image, single_pipeline, tta_pipeline
 
@@ -61,3 +63,17 @@ def save_weights(cfg: Config, path: Path, seed: int = 0) -> None:
     model = build(cfg.model, seed)
     meta = dict(dataset_meta=dict(classes=CLASSES, palette=[[0, 0, 0], [255, 0, 0], [0, 255, 0]]))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
+
+
+def miou(found: np.ndarray, true: np.ndarray, num_classes: int = 3) -> float:
+    """Mean IoU in percent from a confusion matrix, classes absent from both left out."""
+    confusion = np.zeros((num_classes, num_classes))
+    np.add.at(confusion, (true[true != 255], found[true != 255]), 1)
+    hits, union = confusion.diagonal(), confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
+    return float(100 * (hits[union > 0] / union[union > 0]).mean())
+
+
+def concatenated(folder: Path, names: Iterable[str]) -> np.ndarray:
+    """The pixels of label maps in a folder, one after the other."""
+    return np.concatenate([
+        np.asarray(Image.open(folder / f'{name}.png')).ravel() for name in names])

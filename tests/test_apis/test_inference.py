@@ -9,21 +9,16 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmseg.apis import MMSegInferencer, inference_model, init_model
+from mmseg.apis import MMSegInferencer
 
 from mmseg_lrr.apis import inference_model_tta, init_model_tta
 from mmseg_lrr.apis.testing import configure_test
 from mmseg_lrr.models import DenseCRF
 
 from ..small_segmentors import build, predict, single_pipeline, tta_pipeline
-from .small_project import CLASSES, make_project
+from .small_project import CLASSES
 
 CRF = dict(iterations=1, bilateral_std_xy=20)
-
-
-@pytest.fixture(scope='module')
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp('project'))
 
 
 def load(project: Path, name: str) -> np.ndarray:
@@ -98,11 +93,3 @@ def test_inferencer(project: Path, tmp_path: Path, tta: bool) -> None:
             np.testing.assert_array_equal(one, expected.pred_sem_seg.data[0].numpy())
     inferencer([path, image], out_dir=str(tmp_path / 'out'))
     assert all(len(list((tmp_path / 'out' / kind).iterdir())) == 2 for kind in ('pred', 'vis'))
-
-
-def test_inference_function(project: Path) -> None:
-    cfg = Config.fromfile(project / 'config.py')
-    model = init_model(cfg, str(project / 'weights.pth'), device='cpu')
-    from_file = inference_model(model, str(project / 'data' / 'images' / '0.png'))
-    from_array = inference_model(model, load(project, '0.png'))
-    assert torch.equal(from_file.seg_logits.data, from_array.seg_logits.data)

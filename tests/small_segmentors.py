@@ -23,7 +23,7 @@ def lrr_config(num_classes: int = 3, *, head: dict | None = None,
     return dict(
         type=type,
         data_preprocessor=dict(
-            type='SegDataPreProcessor', mean=MEAN, std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
+            type='LRRDataPreProcessor', mean=MEAN, std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
         backbone=dict(
             type='ResNet', depth=18, base_channels=8, dilations=(1, 1, 1, 1),
             strides=(1, 2, 2, 2), norm_cfg=dict(type='BN')),
@@ -81,7 +81,7 @@ def single_pipeline(*, keep: bool = True, file: bool = False) -> list[dict]:
     return [
         dict(type='LoadImageFromFile' if file else 'LoadImageFromNDArray'),
         *([dict(type='KeepOriginalImage')] if keep else []),
-        dict(type='ResizeToCanvas', scale=1.0, pad_value=MEAN[::-1]),
+        dict(type='ResizeToCanvas', scale=1.0),
         dict(type='LoadAnnotationsIfAny'),
         dict(type='PackSegInputs', meta_keys=META_KEYS),
     ]
@@ -96,7 +96,7 @@ def tta_pipeline(*, scales: Sequence[float] = (0.6, 0.8, 1.0), flips: Sequence[f
         *([dict(type='KeepOriginalImage')] if keep else []),
         dict(type='TestTimeAug', transforms=[
             [dict(type='RandomFlip', prob=prob, direction=direction) for prob in flips],
-            [dict(type='ResizeToCanvas', scale=scale, pad_value=MEAN[::-1]) for scale in scales],
+            [dict(type='ResizeToCanvas', scale=scale) for scale in scales],
             [dict(type='LoadAnnotationsIfAny')],
             [dict(type='PackSegInputs', meta_keys=META_KEYS)],
         ]),

@@ -1,10 +1,10 @@
 """FCN-16s, VGG-16, PASCAL VOC, from FCN-32s.
 
-Reproduces: nothing; the poster's FCN-16s (62.4 % mIoU on VOC 2011 val) saw no scale augmentation:
+Reproduces nothing: the poster's FCN-16s (62.4 % mIoU on VOC 2011 val) saw no scale augmentation:
 ``fcn16s_vgg16_voc-1scale.py``.
-Command: ``python tools/train.py configs/lrr/fcn16s_vgg16_voc.py`` after ``fcn32s_vgg16_voc.py``,
-whose last checkpoint ``load_from`` names; the new scores start at zero.
-Cost: see configs/lrr/README.md.
+Command: ``python tools/train.py configs/lrr/fcn16s_vgg16_voc.py`` after ``fcn32s_vgg16_voc.py``.
+Cost: 181k images (16 epochs, batch 20) at 373 GFLOP each, 134 M weights; about 6.6 GB and 0.9 hours
+of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/fcn8s_vgg16.py', './_base_/datasets/pascal_voc.py',

@@ -1,10 +1,10 @@
 """FCN-8s, VGG-16, PASCAL VOC, from FCN-16s.
 
-Reproduces: nothing; the poster's FCN-8s (62.7 % mIoU on VOC 2011 val) saw no scale augmentation:
+Reproduces nothing: the poster's FCN-8s (62.7 % mIoU on VOC 2011 val) saw no scale augmentation:
 ``fcn8s_vgg16_voc-1scale.py``.
-Command: ``python tools/train.py configs/lrr/fcn8s_vgg16_voc.py`` after ``fcn16s_vgg16_voc.py``,
-whose last checkpoint ``load_from`` names; the new scores start at zero.
-Cost: see configs/lrr/README.md.
+Command: ``python tools/train.py configs/lrr/fcn8s_vgg16_voc.py`` after ``fcn16s_vgg16_voc.py``.
+Cost: 181k images (16 epochs, batch 20) at 374 GFLOP each, 134 M weights; about 6.7 GB and 0.9 hours
+of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/fcn8s_vgg16.py', './_base_/datasets/pascal_voc.py',

@@ -1,8 +1,9 @@
 """LRR-32x without DE, VGG-16, PASCAL VOC without scale augmentation.
 
-Reproduces: the poster's LRR-32x under "training on VOC", beside FCN: 64.1 % mIoU on VOC 2011 val.
+Reproduces the poster's LRR-32x under "training on VOC", beside FCN: 64.1 % mIoU on VOC 2011 val.
 Command: ``python tools/train.py configs/lrr/lrr32x-unmasked_vgg16_voc-1scale.py``.
-Cost: see configs/lrr/README.md.
+Cost: 734k images (65 epochs, batch 20) at 697 GFLOP each, 156 M weights; about 10.0 GB and 7.1
+hours of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_vgg16.py', './_base_/datasets/pascal_voc_1scale.py',

@@ -1,9 +1,10 @@
 """LRR-32x with DE, VGG-16, Cityscapes, fine annotations: stage 1.
 
-Reproduces: the start of ``lrr4x_vgg16_cityscapes.py``. The authors released no training code for
-Cityscapes: crops, rates and epochs are ours, masks and testing in two halves theirs.
+Reproduces the start of ``lrr4x_vgg16_cityscapes.py``. Crops, rates and epochs are ours (the authors
+released no training code for Cityscapes).
 Command: ``python tools/train.py configs/lrr/lrr32x_vgg16_cityscapes.py``.
-Cost: see configs/lrr/README.md.
+Cost: 193k images (65 epochs, batch 4) at 1507 GFLOP each, 193 M weights; about 5.6 GB and 4.0 hours
+of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_vgg16.py', './_base_/datasets/cityscapes.py',

@@ -1,10 +1,11 @@
-"""Stage 2 with one scale a batch, as the released code draws it.
+"""Stage 2 with one scale per batch, as the released code draws it.
 
-Reproduces: what ``lrr4x_vgg16_voc.py`` does, closer to the released code. A batch of small images
+Reproduces what ``lrr4x_vgg16_voc.py`` does, closer to the released code. A batch of small images
 stays small.
 Command: ``python tools/train.py configs/lrr/lrr4x_vgg16_voc_batch-scale.py`` after
 ``lrr32x_vgg16_voc_batch-scale.py``.
-Cost: see configs/lrr/README.md.
+Cost: 181k images (16 epochs, batch 20) at 551 GFLOP each, 205 M weights; about 8.6 GB and 1.4 hours
+of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_vgg16.py', './_base_/datasets/pascal_voc_batch_scale.py',

@@ -13,9 +13,10 @@ from mmseg_lrr.ops.resampling import scale_image, scale_labels
 
 @MODELS.register_module()
 class LRRDataPreProcessor(SegDataPreProcessor):
-    """``SegDataPreProcessor`` that trains as the authors did. Testing is mmseg's own.
+    """``SegDataPreProcessor`` that pads as the authors did.
 
-    Source: docs/method.md, "Training".
+    In testing the network sees zeros where ``ResizeToCanvas`` has padded an image (the samples'
+    ``padding_size``), whatever the mean. Source: docs/method.md, "Training" and "Testing".
 
     Args:
         raw_pad_value: Colour, before the mean is subtracted, of the pixels that bring the images of
@@ -54,7 +55,16 @@ class LRRDataPreProcessor(SegDataPreProcessor):
                     list(data['inputs']), data['data_samples'], self.size, self.size_divisor,
                     self.raw_pad_value, self.seg_pad_val)
                 data = dict(inputs=list(inputs), data_samples=samples)
-        return super().forward(data, training)
+            return super().forward(data, training)
+        batch = super().forward(data, training)
+        samples = batch['data_samples'] or [{}] * len(data['inputs'])
+        for raw, image, sample in zip(data['inputs'], batch['inputs'], samples, strict=True):
+            left, right, top, bottom = sample.get('padding_size', (0, 0, 0, 0))
+            height, width = raw.shape[1:]
+            canvas = image[:, :height, :width]
+            canvas[:, :top] = canvas[:, height - bottom:] = 0
+            canvas[:, :, :left] = canvas[:, :, width - right:] = 0
+        return batch
 
     def _scale(self, inputs: list[Tensor], samples: SampleList) -> list[Tensor]:
         """Scale all images and their labels by one draw."""

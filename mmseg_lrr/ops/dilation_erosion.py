@@ -66,22 +66,6 @@ def _spread(distance: Tensor, dim: int, limit: int) -> Tensor:
     return distance
 
 
-def _distance_to_change(labels: Tensor, dim: int, limit: int) -> Tensor:
-    """Steps along ``dim`` to the nearest pixel of another label, capped just above ``limit``.
-
-    The border of the map is no change.
-    """
-    length = labels.shape[dim]
-    distance = torch.full_like(labels, limit, dtype=_distance_type(limit))
-    if length > 1:
-        ahead, behind = labels.narrow(dim, 1, length - 1), labels.narrow(dim, 0, length - 1)
-        changes = ahead != behind
-        # Both pixels at a change are one step from another label.
-        distance.narrow(dim, 1, length - 1).masked_fill_(changes, 0)
-        distance.narrow(dim, 0, length - 1).masked_fill_(changes, 0)
-    return _spread(distance, dim, limit - 1).add_(1)
-
-
 def _rows(x: Tensor, dy: int, margin: int, stride: int, count: int) -> Tensor:
     """Rows ``stride * i + stride // 2 + dy`` of a map padded by ``margin`` rows."""
     start = margin + stride // 2 + dy
@@ -155,8 +139,7 @@ def dilation_erosion_targets(
     Ignored pixels count as background (class 0). Outside the image counts as "not the class" for
     the dilation and as "the class" for the erosion. A class that is absent is -1 everywhere
     (docs/method.md, "Losses"). Exact: distances along rows first, then one minimum per row of the
-    footprint. The erosion needs one pass for all classes, since a pixel survives it if its whole
-    neighbourhood has its own label.
+    footprint. Where a single class is dilated to a pixel, the pixel survives the erosion.
 
     Args:
         labels: (N, H, W) integer, values 0 .. num_classes - 1 or ``ignore_index``.
@@ -175,9 +158,8 @@ def dilation_erosion_targets(
     limit = max(half_widths) + 1
     labels = labels.masked_fill(labels == ignore_index, 0).to(torch.int16)
     own = _subsample(_subsample(labels, 1, stride), 2, stride)
-    count = own.shape[1]
     # Most of the result is -1: each plane of a class that is there is written once, and of the
-    # erosion only the one entry a pixel that can be +1.
+    # erosion only the one entry per pixel that can be +1.
     dilation = torch.full(
         (len(own), num_classes, *own.shape[1:]), -1., device=labels.device)
     erosion = torch.full_like(dilation, -1)
@@ -187,12 +169,8 @@ def dilation_erosion_targets(
             distance = torch.full_like(seeds, limit, dtype=_distance_type(limit))
             distance = _spread(distance.masked_fill_(seeds, 0), 2, limit - 1)
             dilation[image, label] = _signs(
-                _within(_subsample(distance, 2, stride), half_widths, stride, count))
-
-        row_distance = _subsample(_distance_to_change(labels, 2, limit), 2, stride)
-        column_distance = _subsample(
-            _distance_to_change(_subsample(labels, 2, stride), 1, limit), 1, stride)
-        mixed = _within(row_distance, half_widths, stride, count)
-        mixed |= column_distance < len(half_widths)
-        erosion.scatter_(1, own[:, None].long(), _signs(~mixed)[:, None])
+                _within(_subsample(distance, 2, stride), half_widths, stride, own.shape[1]))
+        # A pixel survives the erosion of its class if no other class is near it.
+        alone = (dilation > 0).sum(dim=1, keepdim=True) == 1
+        erosion.scatter_(1, own[:, None].long(), _signs(alone))
     return dilation, erosion

@@ -1,5 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 import numpy as np
+import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
@@ -70,6 +71,23 @@ def test_one_scale_a_batch() -> None:
             np.testing.assert_array_equal(
                 result['data_samples'][i].gt_sem_seg.data[0], expected['gt_seg_map'])
     assert sides == {32, 40, 48}
+
+
+@pytest.mark.parametrize('test_cfg', [None, dict(size=(40, 44))])
+def test_around_a_test_image_are_zeros(test_cfg: dict | None) -> None:
+    """The same as padding with the mean in raw colours; mmseg's own padding lies outside."""
+    data, by_hand = batch((32, 40)), batch((32, 40))
+    data['data_samples'][0].set_metainfo(dict(padding_size=[3, 2, 5, 0]))
+    raw = by_hand['inputs'][0].float()
+    colour = torch.tensor(MEAN[::-1])[:, None, None]  # BGR
+    raw[:, :5] = raw[:, :, :3] = raw[:, :, 38:] = colour
+    by_hand['inputs'] = [raw]
+    options = dict(mean=MEAN, std=STD, bgr_to_rgb=True, pad_val=9, test_cfg=test_cfg)
+    found, expected = (MODELS.build(dict(type=kind, **options))(one, False)['inputs']
+                       for kind, one in (('LRRDataPreProcessor', data),
+                                         ('SegDataPreProcessor', by_hand)))
+    assert torch.equal(found, expected)
+    assert not found[:, :, :5, :40].any() and found[:, :, 5:, 3:38].any()
 
 
 def test_testing_is_left_alone() -> None:

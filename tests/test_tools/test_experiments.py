@@ -140,7 +140,7 @@ def test_head_rate_leaves_the_backbone_alone() -> None:
         for options in ([], ['--head-rate', '3']))
     assert thrice.optimizer == plain.optimizer
     keys, raised = plain.paramwise_cfg.custom_keys, thrice.paramwise_cfg.custom_keys
-    assert set(keys) == set(raised) and len(keys) == 5 and 'backbone' not in keys
+    assert set(keys) == set(raised) and len(keys) == 9 and 'backbone' not in keys
     for name in keys:
         assert raised[name].lr_mult == pytest.approx(3 * keys[name].lr_mult)
 

@@ -1,4 +1,4 @@
-"""Runtime of every LRR config: the toolbox's, plus the class bases computed before training."""
+"""Runtime of every LRR config: mmseg's, plus the class bases computed before training."""
 default_scope = 'mmseg'
 custom_imports = dict(imports=['mmseg_lrr'], allow_failed_imports=False)
 env_cfg = dict(

@@ -18,7 +18,7 @@ class ResizeToCanvas(BaseTransform):
     """Resize an image, aspect kept, and centre it on a canvas of multiples of 32, as the authors.
 
     The image is scaled by the one factor that fits it (antialiased bicubic, not rounded back to
-    integers); ceil(rest / 2) rows or columns of ``pad_value`` lie above and to the left. A 375x500
+    integers); ceil(rest / 2) rows or columns of padding lie above and to the left. A 375x500
     image at scales 0.6, 0.8 and 1.0 becomes 216x288, 288x384 and 384x512 on a canvas of 224x288,
     288x416 and 384x512. Put it after a flip, never before, and load annotations after it: they
     stay at the original size.
@@ -29,8 +29,8 @@ class ResizeToCanvas(BaseTransform):
 
     Args:
         scale: Factor from the image's size to the canvas's.
-        pad_value: Colour around the image, in the channel order of the image (BGR as loaded). With
-            the data preprocessor's mean, in that order, the network sees zeros there.
+        pad_value: Colour around the image, in its channel order (BGR as loaded), for mmseg's data
+            preprocessor. With ``LRRDataPreProcessor`` the network sees zeros there in any case.
         divisor: Side of a block in pixels.
     """
 
@@ -52,8 +52,7 @@ class ResizeToCanvas(BaseTransform):
         planes = torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)
         resized = resize_bicubic(planes[None], (height, width))[0].permute(1, 2, 0).numpy()
         top, left = -((height - canvas[0]) // 2), -((width - canvas[1]) // 2)
-        padded = np.empty((*canvas, 3), np.float32)
-        padded[:] = self.pad_value
+        padded = np.full((*canvas, 3), self.pad_value, np.float32)
         padded[top:top + height, left:left + width] = resized
         results.update(
             img=padded,

@@ -1,4 +1,4 @@
-"""ADE20K, 150 classes, with the toolbox's own recipe: 512x512 crops. Testing is LRR's."""
+"""ADE20K, 150 classes, with mmseg's own recipe: 512x512 crops. Testing is LRR's."""
 _base_ = './pascal_voc12aug.py'
 dataset_type = 'ADE20KDataset'
 data_root = 'data/ade/ADEChallengeData2016'

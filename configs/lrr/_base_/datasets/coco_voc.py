@@ -1,4 +1,4 @@
-"""The authors' VOC training images and COCO's, tested on VOC (spec section 4).
+"""The authors' VOC training images and COCO's, tested on VOC.
 
 COCO's label maps and list are made by ``tools/prepare_data.py coco``.
 """

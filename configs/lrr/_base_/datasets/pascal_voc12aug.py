@@ -1,7 +1,7 @@
-"""PASCAL VOC 2012 with the toolbox's own recipe: 10,582 training images, 512x512 crops, val.
+"""PASCAL VOC 2012 with mmseg's own recipe: 10,582 training images, 512x512 crops, val.
 
-The lists are made by ``tools/prepare_data.py voc``; ``trainaug`` is the same set as the
-toolbox's. Testing is LRR's.
+The lists are made by ``tools/prepare_data.py voc``; ``trainaug`` is the same set as
+mmseg's. Testing is LRR's.
 """
 _base_ = './pascal_voc.py'
 crop_size = (512, 512)

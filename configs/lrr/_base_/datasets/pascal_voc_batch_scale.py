@@ -1,4 +1,4 @@
-"""The authors' split of PASCAL VOC for one scale a batch, as in the released code.
+"""The authors' split of PASCAL VOC for one scale per batch, as in the released code.
 
 No transform sees the batch, so the images come at their own sizes and the data preprocessor scales
 them: ``data_preprocessor=dict(size=None, size_divisor=32,

@@ -1,4 +1,5 @@
 """The demo's data set, which ``tools/demo.py`` draws: 6 textured shapes, 128-160 px."""
+_base_ = './lrr_testing.py'
 dataset_type = 'BaseSegDataset'
 metainfo = dict(
     classes=('background', 'disc', 'box', 'triangle', 'star', 'ring', 'tree'),
@@ -7,9 +8,6 @@ metainfo = dict(
 data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
 data_root = 'work_dirs/demo/shapes'
 crop_size = (128, 128)
-pad_value = [103.53, 116.28, 123.675]
-meta_keys = ('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'pad_shape', 'scale_factor',
-             'padding_size', 'flip', 'flip_direction', 'reduce_zero_label', 'ori_img')
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
@@ -18,13 +16,8 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs')
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='KeepOriginalImage'),
-    dict(type='ResizeToCanvas', scale=1.0, pad_value=pad_value),
-    dict(type='LoadAnnotationsIfAny'),
-    dict(type='PackSegInputs', meta_keys=meta_keys)
-]
+# The authors' 0.6 and 0.8 would show objects smaller than any in training, which is at one scale
+# here; the mIoU falls with them.
 tta_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),
     dict(type='KeepOriginalImage'),
@@ -32,19 +25,15 @@ tta_pipeline = [
         type='TestTimeAug',
         transforms=[
             [dict(type='RandomFlip', prob=0., direction='horizontal')],
-            [
-                dict(type='ResizeToCanvas', scale=scale, pad_value=pad_value)
-                # The authors' 0.6 and 0.8 would show objects smaller than any in training, which
-                # is at one scale here; the mIoU falls with them.
-                for scale in (1.0, 1.25)
-            ],
+            [dict(type='ResizeToCanvas', scale=scale) for scale in (1.0, 1.25)],
             [dict(type='LoadAnnotationsIfAny')],
-            [dict(type='PackSegInputs', meta_keys=meta_keys)],
+            [dict(type='PackSegInputs', meta_keys={{_base_.meta_keys}})],
         ])
 ]
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
+    persistent_workers=False,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
@@ -54,16 +43,13 @@ train_dataloader = dict(
         ann_file='ImageSets/Segmentation/train.txt',
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=1,
     num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    persistent_workers=False,
     dataset=dict(
         type=dataset_type,
         metainfo=metainfo,
         data_root=data_root,
         data_prefix=data_prefix,
         ann_file='ImageSets/Segmentation/val.txt',
-        pipeline=test_pipeline))
+        pipeline={{_base_.test_pipeline}}))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='LRRIoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

@@ -1,7 +1,7 @@
 """LRR-4x, masked, with DE, on a ResNet of stride 32 (no ResNet code is released: ours)."""
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 data_preprocessor = dict(
-    type='SegDataPreProcessor',
+    type='LRRDataPreProcessor',
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,

@@ -1,7 +1,7 @@
-"""AdamW as the toolbox trains its transformers, 20k iterations.
+"""AdamW as mmseg trains its transformers, 20k iterations.
 
 The wider the feature, the smaller the step of its coefficients, whose bases amplify it (ours; the
-rates of ``lrr4x_r18_camvid.py`` at the backbones' widths).
+rates of ``adamw_r18.py`` at the backbones' widths).
 """
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -16,6 +16,10 @@ optim_wrapper = dict(
             'coefficients.16x.weight': dict(lr_mult=1.),
             'coefficients.8x.weight': dict(lr_mult=2.),
             'coefficients.4x.weight': dict(lr_mult=4.),
+            '32x.coefficients.weight': dict(lr_mult=0.5),
+            '16x.coefficients.weight': dict(lr_mult=1.),
+            '8x.coefficients.weight': dict(lr_mult=2.),
+            '4x.coefficients.weight': dict(lr_mult=4.),
         }))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),

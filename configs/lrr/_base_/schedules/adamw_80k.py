@@ -1,4 +1,4 @@
-"""AdamW as the toolbox trains its transformers, 80k iterations."""
+"""AdamW as mmseg trains its transformers, 80k iterations."""
 _base_ = './adamw_20k.py'
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),

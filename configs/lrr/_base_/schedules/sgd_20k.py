@@ -1,6 +1,6 @@
-"""The toolbox's 20k schedule behind a warm-up of 500 iterations; a slower head.
+"""mmseg's 20k schedule behind a warm-up of 500 iterations; a slower head.
 
-The toolbox's has no warm-up and one rate for all. The coefficients start at zero and their bases
+mmseg's has no warm-up and one rate for all. The coefficients start at zero and their bases
 amplify each step: hence both.
 """
 optim_wrapper = dict(

@@ -1,4 +1,4 @@
-"""The toolbox's 40k schedule behind a warm-up of 500 iterations; rates as in the 20k one."""
+"""mmseg's 40k schedule behind a warm-up of 500 iterations; rates as in the 20k one."""
 _base_ = './sgd_20k.py'
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=500),

@@ -1,4 +1,4 @@
-"""SGD with the authors' learning-rate multipliers (spec section 4, released VOC recipe).
+"""SGD with the authors' learning-rate multipliers (docs/method.md, "Training").
 
 The coefficients' filters learn at 0.1, 0.05, 0.0125 and 0.1/512 times the base rate (the poster's
 network has no normalisation, so finer features are much larger), those of the dilation and erosion
@@ -18,6 +18,10 @@ optim_wrapper = dict(
             'coefficients.16x.weight': dict(lr_mult=0.05),
             'coefficients.8x.weight': dict(lr_mult=0.0125),
             'coefficients.4x.weight': dict(lr_mult=0.1 / 512),
+            '32x.coefficients.weight': dict(lr_mult=0.1),
+            '16x.coefficients.weight': dict(lr_mult=0.05),
+            '8x.coefficients.weight': dict(lr_mult=0.0125),
+            '4x.coefficients.weight': dict(lr_mult=0.1 / 512),
             'dilation.bias': dict(lr_mult=2),
             'erosion.bias': dict(lr_mult=2),
             'decode_head.scores.32x.weight': dict(lr_mult=0.1),

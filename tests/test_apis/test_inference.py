@@ -31,26 +31,18 @@ def init(project: Path, **options) -> torch.nn.Module:
         str(project / 'config.py'), str(project / 'weights.pth'), device='cpu', **options)
 
 
-def test_result_is_that_of_the_test(project: Path) -> None:
+def test_paths_arrays_and_lists_give_the_results_of_the_test(project: Path) -> None:
     model = init(project)
-    assert not model.training
-    assert model.dataset_meta['classes'] == CLASSES
-    path = project / 'data' / 'images' / '0.png'
-    result = inference_model_tta(model, path)
+    assert not model.training and model.dataset_meta['classes'] == CLASSES
     cfg = Config.fromfile(project / 'config.py')
     reference = build(configure_test(cfg, tta=True).model)
-    expected = predict(reference, tta_pipeline(), load(project, '0.png'))
-    assert torch.equal(result.seg_logits.data, expected.seg_logits.data)
-    assert result.pred_sem_seg.shape == (50, 70)
-
-
-def test_paths_arrays_and_lists_in_any_order(project: Path) -> None:
-    model = init(project)
+    zero, one = (predict(reference, tta_pipeline(), load(project, name)).seg_logits.data
+                 for name in ('0.png', '1.png'))
     path, array = project / 'data' / 'images' / '0.png', load(project, '1.png')
-    for given in ((path, array), [array, str(path)], [array, array, path]):
-        for one, result in zip(given, inference_model_tta(model, given), strict=True):
-            alone = inference_model_tta(init(project), one)
-            assert torch.equal(result.seg_logits.data, alone.seg_logits.data)
+    for given, expected in (((path, array), [zero, one]), ([array, str(path)], [one, zero])):
+        for result, logits in zip(inference_model_tta(model, given), expected, strict=True):
+            assert torch.equal(result.seg_logits.data, logits)
+    assert torch.equal(inference_model_tta(model, path).seg_logits.data, zero)
 
 
 def test_crf_and_options(project: Path) -> None:

@@ -70,13 +70,6 @@ def test_tool_writes_predictions_and_pictures(
     assert len(list(tmp_path.rglob('vis_image/test_?.png_*.png'))) == 3
 
 
-def test_an_unknown_preset_is_named(
-        project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="preset must be one of .*'deeplab_v1'.*got 'densecrf'"):
-        toolbox.test([str(project / 'config.py'), str(project / 'weights.pth'), '--crf=densecrf'])
-
-
 @pytest.mark.parametrize('there', [False, True])
 def test_resume_of_a_second_stage_goes_on_from_its_own_folder(
         tmp_path: Path, understood: list[Namespace], there: bool) -> None:

@@ -2,7 +2,9 @@
 """Small segmentors with random weights, and what feeds them images."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import ConfigDict
@@ -12,6 +14,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
+CLASSES, PALETTE = ('a', 'b', 'c'), [[0, 0, 0], [255, 0, 0], [0, 255, 0]]
 MEAN = [123.675, 116.28, 103.53]
 META_KEYS = ('img_path', 'ori_shape', 'img_shape', 'pad_shape', 'padding_size', 'flip',
              'flip_direction', 'ori_img')
@@ -116,3 +119,25 @@ def predict(model: nn.Module, pipeline: list[dict], *data: np.ndarray | dict) ->
     with torch.no_grad():
         (sample, ) = model.test_step(batch(pipeline, *data))
     return sample
+
+
+def make_images(folder: Path, count: int = 5) -> Path:
+    """Write ``images`` of different sizes and ``labels`` of 3 classes in blocks."""
+    for name in ('images', 'labels'):
+        (folder / name).mkdir(parents=True)
+    for index in range(count):
+        height, width = 50 + 4 * index, 70 - 6 * index
+        cv2.imwrite(str(folder / 'images' / f'{index}.png'), random_image(height, width, index))
+        labels = np.random.default_rng(index).integers(0, 3, (height // 10 + 1, width // 10 + 1))
+        labels = labels.repeat(10, axis=0).repeat(10, axis=1)[:height, :width]
+        cv2.imwrite(str(folder / 'labels' / f'{index}.png'), labels)
+    return folder
+
+
+def dataset_config(folder: Path, pipeline: list[dict] | None = None) -> dict:
+    """All images of the folder, in the order of their names."""
+    return dict(
+        type='BaseSegDataset', data_root=str(folder), img_suffix='.png', seg_map_suffix='.png',
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        metainfo=dict(classes=CLASSES, palette=PALETTE),
+        pipeline=single_pipeline(file=True) if pipeline is None else pipeline)

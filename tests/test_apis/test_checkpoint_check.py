@@ -12,7 +12,6 @@ from mmseg_lrr.apis.checkpoint_check import check_checkpoint
 from mmseg_lrr.apis.testing import configure_test, run_test
 
 from ..small_segmentors import build, lrr_config
-from .small_project import make_project
 
 
 @pytest.mark.parametrize('change', [
@@ -34,9 +33,9 @@ def test_what_fits_is_loaded(tmp_path: Path, change) -> None:  # noqa: ANN001
             assert torch.equal(model.state_dict()[name], weight), name
 
 
-@pytest.mark.parametrize('part', ['backbone.conv1.weight', 'backbone.bn1.running_mean',
-                                  'decode_head.*bases'])
-@pytest.mark.parametrize('missing', [True, False])
+@pytest.mark.parametrize('part, missing', [
+    ('backbone.conv1.weight', True), ('backbone.bn1.running_mean', False),
+    ('decode_head.*bases', True)])
 def test_what_does_not_fit_is_named(tmp_path: Path, part: str, missing: bool) -> None:
     model = build(lrr_config())
     weights = copy.deepcopy(model.state_dict())
@@ -51,10 +50,9 @@ def test_what_does_not_fit_is_named(tmp_path: Path, part: str, missing: bool) ->
         check_checkpoint(model, tmp_path / 'weights.pth')
 
 
-@pytest.mark.parametrize('tta', [False, True])
-def test_a_test_looks(tmp_path: Path, tta: bool) -> None:
+def test_a_test_looks(project: Path, tmp_path: Path) -> None:
     """Also where the segmentor is inside a multi-scale model."""
-    cfg = Config.fromfile(make_project(tmp_path, num_images=1) / 'config.py')
+    cfg = Config.fromfile(project / 'config.py')
     torch.save(build(lrr_config(num_classes=4)).state_dict(), tmp_path / 'other.pth')
     with pytest.raises(ValueError, match=r'other\.pth is not one of the network'):
-        run_test(configure_test(cfg, tta=tta), str(tmp_path / 'other.pth'))
+        run_test(configure_test(cfg, tta=True), str(tmp_path / 'other.pth'))

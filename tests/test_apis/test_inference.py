@@ -9,21 +9,16 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmseg.apis import MMSegInferencer, inference_model, init_model
+from mmseg.apis import MMSegInferencer
 
 from mmseg_lrr.apis import inference_model_tta, init_model_tta
 from mmseg_lrr.apis.testing import configure_test
 from mmseg_lrr.models import DenseCRF
 
 from ..small_segmentors import build, predict, single_pipeline, tta_pipeline
-from .small_project import CLASSES, make_project
+from .small_project import CLASSES
 
 CRF = dict(iterations=1, bilateral_std_xy=20)
-
-
-@pytest.fixture(scope='module')
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp('project'))
 
 
 def load(project: Path, name: str) -> np.ndarray:
@@ -36,26 +31,18 @@ def init(project: Path, **options) -> torch.nn.Module:
         str(project / 'config.py'), str(project / 'weights.pth'), device='cpu', **options)
 
 
-def test_result_is_that_of_the_test(project: Path) -> None:
+def test_paths_arrays_and_lists_give_the_results_of_the_test(project: Path) -> None:
     model = init(project)
-    assert not model.training
-    assert model.dataset_meta['classes'] == CLASSES
-    path = project / 'data' / 'images' / '0.png'
-    result = inference_model_tta(model, path)
+    assert not model.training and model.dataset_meta['classes'] == CLASSES
     cfg = Config.fromfile(project / 'config.py')
     reference = build(configure_test(cfg, tta=True).model)
-    expected = predict(reference, tta_pipeline(), load(project, '0.png'))
-    assert torch.equal(result.seg_logits.data, expected.seg_logits.data)
-    assert result.pred_sem_seg.shape == (50, 70)
-
-
-def test_paths_arrays_and_lists_in_any_order(project: Path) -> None:
-    model = init(project)
+    zero, one = (predict(reference, tta_pipeline(), load(project, name)).seg_logits.data
+                 for name in ('0.png', '1.png'))
     path, array = project / 'data' / 'images' / '0.png', load(project, '1.png')
-    for given in ((path, array), [array, str(path)], [array, array, path]):
-        for one, result in zip(given, inference_model_tta(model, given), strict=True):
-            alone = inference_model_tta(init(project), one)
-            assert torch.equal(result.seg_logits.data, alone.seg_logits.data)
+    for given, expected in (((path, array), [zero, one]), ([array, str(path)], [one, zero])):
+        for result, logits in zip(inference_model_tta(model, given), expected, strict=True):
+            assert torch.equal(result.seg_logits.data, logits)
+    assert torch.equal(inference_model_tta(model, path).seg_logits.data, zero)
 
 
 def test_crf_and_options(project: Path) -> None:
@@ -98,11 +85,3 @@ def test_inferencer(project: Path, tmp_path: Path, tta: bool) -> None:
             np.testing.assert_array_equal(one, expected.pred_sem_seg.data[0].numpy())
     inferencer([path, image], out_dir=str(tmp_path / 'out'))
     assert all(len(list((tmp_path / 'out' / kind).iterdir())) == 2 for kind in ('pred', 'vis'))
-
-
-def test_inference_function(project: Path) -> None:
-    cfg = Config.fromfile(project / 'config.py')
-    model = init_model(cfg, str(project / 'weights.pth'), device='cpu')
-    from_file = inference_model(model, str(project / 'data' / 'images' / '0.png'))
-    from_array = inference_model(model, load(project, '0.png'))
-    assert torch.equal(from_file.seg_logits.data, from_array.seg_logits.data)

@@ -1,12 +1,4 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Small tests: most of a Runner's time goes into what nobody reads here."""
+"""Small tests, as those of the functions."""
 
-import pytest
-
-
-@pytest.fixture(autouse=True)
-def _quick_runners(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the config's text on one line, and do not ask the system for its compilers."""
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True),
-                        raising=False)  # The fork has none.
-    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+from ..test_apis.conftest import _quick_runners  # noqa: F401

@@ -1,5 +1,5 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""A small test set on disk and a runner that tests it."""
+"""A runner that tests a small test set."""
 
 import itertools
 import json
@@ -9,42 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from small_segmentors import build, lrr_config, random_image, single_pipeline
+from small_segmentors import build, dataset_config, lrr_config
 from torch import nn
 
 import mmseg_lrr  # noqa: F401  (registers the loop where a process has nothing but this)
 
-NUM_IMAGES = 5
 CRF = dict(type='DenseCRF', iterations=1, bilateral_std_xy=20)
 
 _numbers = itertools.count()
-
-
-def make_images(folder: Path, count: int = NUM_IMAGES) -> Path:
-    """Write images of different sizes and their labels of 3 classes."""
-    for name in ('images', 'labels'):
-        (folder / name).mkdir(parents=True)
-    for index in range(count):
-        height, width = 40 + 3 * index, 60 - 5 * index
-        cv2.imwrite(str(folder / 'images' / f'{index}.png'), random_image(height, width, index))
-        labels = np.random.default_rng(index).integers(0, 3, (height, width), np.uint8)
-        cv2.imwrite(str(folder / 'labels' / f'{index}.png'), labels)
-    return folder
-
-
-def dataset_config(folder: Path, pipeline: list[dict] | None = None) -> dict:
-    """All images of the folder, in the order of their names."""
-    return dict(
-        type='BaseSegDataset', data_root=str(folder), img_suffix='.png', seg_map_suffix='.png',
-        data_prefix=dict(img_path='images', seg_map_path='labels'),
-        metainfo=dict(classes=('a', 'b', 'c'), palette=[[0, 0, 0], [1, 1, 1], [2, 2, 2]]),
-        pipeline=single_pipeline(file=True) if pipeline is None else pipeline)
 
 
 class Recorder(Hook):

@@ -9,12 +9,12 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from small_segmentors import build, lrr_config
+from small_segmentors import build, lrr_config, make_images
 from torch import Tensor, nn
 
 from mmseg_lrr.engine.hooks import lrr_checkpoint_hook
 
-from .small_test import make_images, make_runner
+from .small_test import make_runner
 
 EPOCHS = dict(type='EpochBasedTrainLoop', max_epochs=4)
 ITERATIONS = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=1)

@@ -10,15 +10,22 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
-from small_segmentors import build, lrr_config, stock_config, tta_pipeline
 from torch import nn
 
 from mmseg_lrr.visualization.panels import Example, draw_levels
 
-from .small_test import make_images, make_runner
+from ..small_segmentors import (
+    CLASSES,
+    PALETTE,
+    build,
+    lrr_config,
+    make_images,
+    stock_config,
+    tta_pipeline,
+)
+from .small_test import make_runner
 
 LEVELS = ('32x', '16x', '8x', '4x')
-CLASSES, PALETTE = ('a', 'b', 'c'), [[0, 0, 0], [1, 1, 1], [2, 2, 2]]
 HOOK = dict(type='LRRVisualizationHook', cell_width=60)
 
 

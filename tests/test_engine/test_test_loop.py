@@ -18,9 +18,10 @@ from mmengine.hooks import Hook
 from mmseg.registry import TRANSFORMS
 from torch import Tensor, nn
 
-from ..small_segmentors import build, lrr_config, stock_config, tta_pipeline
-from .small_test import CRF, NUM_IMAGES, Recorder, log_text, make_images, make_runner
+from ..small_segmentors import build, lrr_config, make_images, stock_config, tta_pipeline
+from .small_test import CRF, Recorder, log_text, make_runner
 
+NUM_IMAGES = 5
 NAMES = [f'{index}.png' for index in range(NUM_IMAGES)]
 #: The image that fails, where one does.
 BAD = 2
@@ -164,7 +165,7 @@ def spoil(images: Path, stage: str) -> tuple[nn.Module, type[Exception], str]:
         labels.unlink()
         return model, FileNotFoundError, f'{BAD}.png'
     if stage == 'metric':
-        cv2.imwrite(str(labels), np.full((46, 50), 77, np.uint8))
+        cv2.imwrite(str(labels), np.full((58, 58), 77, np.uint8))
         return model, ValueError, 'holds the class 77'
     blacken(images, BAD)
     if stage == 'network':

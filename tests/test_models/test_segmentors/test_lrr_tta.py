@@ -1,9 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Multi-scale fusion against explicit loops over the augmentations."""
 
-from pathlib import Path
-
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -107,21 +104,6 @@ def test_images_of_a_batch_do_not_meet() -> None:
     for sample, image in zip(together, images, strict=True):
         alone = predict(model, tta_pipeline(), image)
         torch.testing.assert_close(sample.seg_logits.data, alone.seg_logits.data)
-
-
-def test_ground_truth_is_kept_where_there_is_one(tmp_path: Path) -> None:
-    labels = np.random.default_rng(0).integers(0, 3, (50, 75), np.uint8)
-    cv2.imwrite(str(tmp_path / 'labels.png'), labels)
-    cv2.imwrite(str(tmp_path / 'image.png'), IMAGE)
-    model = build_tta(lrr_config())
-    without = predict(model, tta_pipeline(), IMAGE)
-    assert sorted(without.keys()) == ['pred_sem_seg', 'seg_logits']
-    data = dict(img_path=str(tmp_path / 'image.png'), reduce_zero_label=False, seg_fields=[],
-                seg_map_path=str(tmp_path / 'labels.png'))
-    sample = predict(model, tta_pipeline(file=True), data)
-    np.testing.assert_array_equal(sample.gt_sem_seg.data[0].numpy(), labels)
-    assert torch.equal(sample.seg_logits.data, without.seg_logits.data)
-    assert sample.img_path == str(tmp_path / 'image.png')
 
 
 def test_crf_refines_the_fused_probabilities() -> None:

@@ -5,12 +5,12 @@ Compares names, sizes and values, and exits with 1 if there are problems.
 """
 
 import argparse
+import contextlib
 import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,46 +19,23 @@ from PIL import Image
 from mmseg_lrr.evaluation.label_png import voc_palette
 from mmseg_lrr.evaluation.metrics.submission import CITYSCAPES_LABEL_IDS, VOC_FOLDERS
 
-VOC_CLASSES = 21
 CITYSCAPES_SIZE = (2048, 1024)
-_CITYSCAPES_ID = re.compile(r'[^_/]+_\d{6}_\d{6}')
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('server', choices=('voc', 'cityscapes'), help='the test server')
-    parser.add_argument('source', help='folder that --out named, or the archive made in it')
-    parser.add_argument('--ids', required=True, help="list of the test set's image ids, one a line")
-    parser.add_argument('--images', help='folder of the test images, to compare sizes')
-    return parser.parse_args()
 
 
 def image_id(server: str, name: str) -> str:
-    """Return by what the server finds a file: Cityscapes' ``<city>_<sequence>_<frame>``."""
-    match = _CITYSCAPES_ID.search(name) if server == 'cityscapes' else None
+    """Return what the server finds a file by: Cityscapes' ``<city>_<sequence>_<frame>``."""
+    match = re.search(r'[^_/]+_\d{6}_\d{6}', name) if server == 'cityscapes' else None
     return match.group() if match else Path(name).stem
 
 
-@contextmanager
-def unpacked(source: Path) -> Iterator[Path]:
-    """Give the folder, or a temporary one with what is in the archive."""
-    if source.is_dir():
-        yield source
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.unpack_archive(source, folder)
-        yield Path(folder)
-
-
 def voc_problem(image: Image.Image) -> str | None:
-    """Look at a PNG's mode, values and palette."""
+    """Look at mode, values and palette."""
     if image.mode != 'P':
         return f'mode {image.mode}, expected an indexed PNG (mode P)'
-    values = np.unique(np.asarray(image))
-    if values[-1] >= VOC_CLASSES:
-        return f'values {values[values >= VOC_CLASSES].tolist()} are no class ids 0..20'
-    colours = np.reshape(image.getpalette(), (-1, 3))
-    if values[-1] >= len(colours) or (colours[values] != voc_palette()[values]).any():
+    values = np.unique(image)
+    if values[-1] > 20:
+        return f'values {values[values > 20].tolist()} are no class ids 0..20'
+    if (np.asarray(image.convert('RGB')) != voc_palette()[np.asarray(image)]).any():
         return "the palette's colours are not VOC's"
     return None
 
@@ -67,7 +44,7 @@ def cityscapes_problem(image: Image.Image) -> str | None:
     """Look at a PNG's mode and values."""
     if image.mode not in ('L', 'P'):
         return f'mode {image.mode}, expected one channel of 8 bits (mode L or P)'
-    values = np.unique(np.asarray(image))
+    values = np.unique(image)
     wrong = np.setdiff1d(values, CITYSCAPES_LABEL_IDS).tolist()
     if wrong and values[-1] < len(CITYSCAPES_LABEL_IDS):
         return f'values {values.tolist()} look like trainIds; the server wants labelIds 7..33'
@@ -78,19 +55,14 @@ def check_folder(server: str, folder: Path, sizes: dict[str, tuple[int, int] | N
                  ) -> Iterator[str]:
     """Find what is wrong with the PNG files of a folder.
 
-    Args:
-        server: ``'voc'`` or ``'cityscapes'``.
-        folder: Where they are.
-        sizes: Id of each image of the test set -> its width and height, None if not known.
+    ``sizes`` has width and height of each image of the test set by its id, None if not known.
     """
     found: dict[str, str] = {}
     for path in sorted(folder.rglob('*.png')):
         name = image_id(server, path.name)
-        if name not in sizes:
-            yield f'{path.name}: not a PNG of an image in the list'
-            continue
-        if name in found:
-            yield f'{path.name}: a second file for the image of {found[name]}'
+        if name in found or name not in sizes:
+            yield f'{path.name}: ' + (f'a second file for the image of {found[name]}' if name in
+                                      found else 'not a PNG of an image in the list')
             continue
         found[name] = path.name
         try:
@@ -110,7 +82,7 @@ def check_folder(server: str, folder: Path, sizes: dict[str, tuple[int, int] | N
 
 
 def check(server: str, source: Path, ids: list[str], images: Path | None = None) -> list[str]:
-    """Find what is wrong with a server's result files.
+    """Find what is wrong with a server's result files, one line per problem.
 
     Args:
         server: ``'voc'`` or ``'cityscapes'``.
@@ -121,19 +93,19 @@ def check(server: str, source: Path, ids: list[str], images: Path | None = None)
             follows in the file name and the folder before it.
         images: Folder of the photographs, to compare sizes; without it Cityscapes' are 2048 x 1024,
             and VOC's are not compared.
-
-    Returns:
-        One line per problem.
     """
     sizes = dict.fromkeys((image_id(server, name) for name in ids),
                           CITYSCAPES_SIZE if server == 'cityscapes' else None)
-    if images is not None:
-        for path in images.rglob('*.*'):
-            name = image_id(server, path.name)
-            if name in sizes:
-                with Image.open(path) as image:
-                    sizes[name] = image.size
-    with unpacked(source) as root:
+    for path in images.rglob('*.*') if images else ():
+        name = image_id(server, path.name)
+        if name in sizes:
+            with Image.open(path) as image:
+                sizes[name] = image.size
+    with contextlib.ExitStack() as stack:
+        root = source
+        if not source.is_dir():
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            shutil.unpack_archive(source, root)
         names = VOC_FOLDERS.values() if server == 'voc' else ['.']
         folders = [root / name for name in names if any((root / name).glob('**/*.png'))]
         if not folders:
@@ -142,9 +114,16 @@ def check(server: str, source: Path, ids: list[str], images: Path | None = None)
 
 
 def main() -> int:
-    args = parse_args()
-    ids = Path(args.ids).read_text(encoding='utf-8').split()
-    problems = check(args.server, Path(args.source), ids, args.images and Path(args.images))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('server', choices=('voc', 'cityscapes'), help='the test server')
+    parser.add_argument('source', type=Path,
+                        help='folder that --out named, or the archive made in it')
+    parser.add_argument('--ids', type=Path, required=True,
+                        help="list of the test set's image ids, one a line")
+    parser.add_argument('--images', type=Path, help='folder of the test images, to compare sizes')
+    args = parser.parse_args()
+    ids = args.ids.read_text(encoding='utf-8').split()
+    problems = check(args.server, args.source, ids, args.images)
     for problem in problems:
         print(problem)
     print(f'problems: {len(problems)}' if problems else f'all well: {len(ids)} images')

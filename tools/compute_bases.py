@@ -1,13 +1,12 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Compute class basis functions from the training label maps of a config."""
+"""Compute class basis functions from the training label maps of a config.
+
+Reads train_dataloader.dataset and writes them as float32 (num_classes, K, 32, 32).
+"""
 
 import argparse
 from pathlib import Path
 
-# Before the toolbox: it prepares the stack and registers the package.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
@@ -20,10 +19,9 @@ from mmseg_lrr.datasets.class_bases import (
 from mmseg_lrr.datasets.label_maps import LabelMaps
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
-        description='Compute class basis functions from the training label maps of a config '
-        '(train_dataloader.dataset) and write them as float32 (num_classes, K, 32, 32).')
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('out', type=Path, help='file to write, .npy')
     parser.add_argument('--patches', type=int, default=10_000,
@@ -33,11 +31,7 @@ def parse_args() -> argparse.Namespace:
         "basis functions per class; default: the config's decode head's, else 10"))
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='config settings to override, key=value')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
     init_default_scope(config.get('default_scope', 'mmseg'))

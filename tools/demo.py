@@ -19,9 +19,6 @@ from mmseg_lrr.reporting.examples import MULTI_SCALE, MULTI_SCALE_CRF, ExampleMa
 from mmseg_lrr.reporting.report import make_report
 from mmseg_lrr.visualization.panels import draw_levels, draw_masks, save_png
 
-_TRIMAP_WIDTHS = (1, 3, 5, 10)
-_NUM_PICTURES = 4
-
 
 def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
              max_iters: int | None = None) -> dict:
@@ -29,16 +26,14 @@ def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
 
     Args:
         work_dir: Folder for the data set, the config, the checkpoint, ``results.json``, the
-            pictures ``levels.png`` and ``masks.png``, and the report, whose page is
-            ``report/report.html``.
+            pictures ``levels.png`` and ``masks.png``, and ``report/report.html``.
         num_train: Number of training images.
         num_val: Number of validation images.
         max_iters: Number of training iterations; that of the config if None.
 
     Returns:
         What ``results.json`` holds: ``levels`` (mIoU in percent by level), ``ms``, ``ms_crf``,
-        ``trimap`` (mIoU in percent within 1, 3, ... pixels of the boundaries, by level), and
-        ``seconds``.
+        ``trimap`` (mIoU in percent by level and width of the band), and ``seconds``.
     """
     start = time.perf_counter()
     work_dir = Path(work_dir)
@@ -61,12 +56,11 @@ def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
     checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
     # The runner keeps its config in the work directory; other tools can take it from there.
     config = work_dir / Path(cfg.filename).name
-    (rows, ) = make_report(
-        [(str(config), checkpoint)], work_dir / 'report', widths=_TRIMAP_WIDTHS,
-        images=_NUM_PICTURES).values()
+    (rows, ) = make_report([(str(config), checkpoint)], work_dir / 'report', widths=(1, 3, 5, 10),
+                           images=4).values()
 
     maker = ExampleMaker(cfg, checkpoint, crf=default_crf(cfg), masks=[])
-    examples = [maker.make(info) for info in maker.test_set(_NUM_PICTURES)]
+    examples = [maker.make(info) for info in maker.test_set(4)]
     save_png(work_dir / 'levels.png', draw_levels(examples, maker.classes, maker.palette))
     save_png(work_dir / 'masks.png', draw_masks(examples, maker.classes, maker.palette))
 

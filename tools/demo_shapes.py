@@ -8,14 +8,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmseg_lrr.files import replacing
+from mmseg_lrr.evaluation.label_png import save_label_png
 
 SHAPE_CLASSES = ('background', 'disc', 'box', 'triangle', 'star', 'ring', 'tree')
 #: None looks like the blue, red and yellow of changed pixels in pictures of masks.
 SHAPE_PALETTE = ((0, 0, 0), (225, 120, 185), (125, 85, 50), (0, 195, 195), (150, 90, 220),
                  (150, 150, 150), (70, 170, 60))
 
-_SUPERSAMPLING = 4
 _IGNORE = 255
 
 
@@ -31,14 +30,11 @@ def make_shapes_dataset(root: str | Path, *, num_train: int, num_val: int,
     same files; a data set that was made with them is kept.
 
     Args:
-        root: Folder to make.
+        root: Folder to make, which is returned.
         num_train: Number of images in ``train.txt``.
         num_val: Number of images in ``val.txt``.
         size_range: Least and greatest side in pixels; height and width are drawn apart.
         seed: Seed, not negative.
-
-    Returns:
-        ``root``.
     """
     root = Path(root)
     settings = json.dumps({'version': 1, 'num_train': num_train, 'num_val': num_val,
@@ -59,34 +55,22 @@ def make_shapes_dataset(root: str | Path, *, num_train: int, num_val: int,
             image, label_map = draw_shapes(
                 np.random.default_rng([seed, split_index, index]), size_range)
             Image.fromarray(image).save(root / 'JPEGImages' / f'{name}.jpg', quality=95)
-            picture = Image.fromarray(label_map)
-            picture.putpalette(palette.tobytes())
-            picture.save(root / 'SegmentationClass' / f'{name}.png')
+            save_label_png(root / 'SegmentationClass' / f'{name}.png', label_map, palette)
         listing = root / 'ImageSets' / 'Segmentation' / f'{split}.txt'
         listing.write_text('\n'.join(names) + '\n')
-    with replacing(record) as temporary:
-        temporary.write_text(settings)
+    record.write_text(settings)
     return root
 
 
 def draw_shapes(generator: np.random.Generator,
                 size_range: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one image and its label map.
-
-    Args:
-        generator: Source of all that is random.
-        size_range: Least and greatest side in pixels.
-
-    Returns:
-        The image, ``(H, W, 3)`` uint8 RGB, and the labels, ``(H, W)`` uint8 with 255 around the
-        shapes.
-    """
+    """Draw one image, ``(H, W, 3)`` uint8 RGB, and its labels, ``(H, W)`` uint8."""
     height, width = generator.integers(size_range[0], size_range[1] + 1, 2).tolist()
-    image = _background(generator, height, width)
+    grid = np.mgrid[:height, :width].astype(np.float64)
+    image = _background(generator, grid)
     label_map = np.zeros((height, width), dtype=np.uint8)
     number = int(generator.integers(3, 7))
-    labels = generator.permutation(np.arange(1, len(SHAPE_CLASSES)))[:number]
-    for label in labels.tolist():
+    for label in generator.permutation(np.arange(1, len(SHAPE_CLASSES)))[:number].tolist():
         shape = SHAPE_CLASSES[label]
         radius = generator.uniform(0.14, 0.27) * min(height, width)
         angle = generator.uniform(0, 2 * np.pi)
@@ -96,8 +80,7 @@ def draw_shapes(generator: np.random.Generator,
         centre = generator.uniform(0.1, 0.9, 2) * (width, height)
         opacity = _rasterise(*_outline(generator, shape, radius), centre, angle, height, width)
         # Each pixel's place in the shape's own frame.
-        rows, columns = np.mgrid[:height, :width].astype(np.float64)
-        columns, rows = columns - centre[0], rows - centre[1]
+        rows, columns = grid[0] - centre[1], grid[1] - centre[0]
         along = columns * np.cos(angle) + rows * np.sin(angle)
         across = rows * np.cos(angle) - columns * np.sin(angle)
         colours = _colour_pair(generator)
@@ -106,8 +89,7 @@ def draw_shapes(generator: np.random.Generator,
         image = image * (1 - opacity[..., None]) + paint * opacity[..., None]
         mask = (opacity > 0.5).astype(np.uint8)
         # The contour lies outside the shape, so that parts two pixels wide keep their label.
-        around = cv2.dilate(mask, np.ones((3, 3), np.uint8))
-        label_map[around > 0] = _IGNORE
+        label_map[cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0] = _IGNORE
         label_map[mask > 0] = label
     image = cv2.GaussianBlur(image, (0, 0), 0.5)
     image = image + generator.normal(0, 5, image.shape)
@@ -122,9 +104,10 @@ def _colour_pair(generator: np.random.Generator) -> np.ndarray:
             return pair
 
 
-def _background(generator: np.random.Generator, height: int, width: int) -> np.ndarray:
+def _background(generator: np.random.Generator, grid: np.ndarray) -> np.ndarray:
     """Paint a ground of gradients, clouds or broad stripes, ``(H, W, 3)`` float."""
-    rows, columns = np.mgrid[:height, :width].astype(np.float64)
+    rows, columns = grid
+    height, width = rows.shape
     angle = generator.uniform(0, 2 * np.pi)
     along = columns * np.cos(angle) + rows * np.sin(angle)
     kind = generator.integers(3)
@@ -134,19 +117,17 @@ def _background(generator: np.random.Generator, height: int, width: int) -> np.n
         coarse = generator.random((height // 16 + 2, width // 16 + 2))
         mix = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     else:
-        period = generator.uniform(30, 60)
-        mix = 0.5 + 0.5 * np.sin(2 * np.pi * along / period)
+        mix = 0.5 + 0.5 * np.sin(2 * np.pi * along / generator.uniform(30, 60))
     first = generator.uniform(30, 225, 3)
     second = np.clip(first + generator.uniform(-70, 70, 3), 0, 255)
     ground = first * (1 - mix[..., None]) + second * mix[..., None]
-    grain = generator.normal(0, generator.uniform(2, 12), (height, width, 1))
-    return ground + grain
+    return ground + generator.normal(0, generator.uniform(2, 12), (height, width, 1))
 
 
 def _rasterise(filled: list[np.ndarray], cut: list[np.ndarray], centre: np.ndarray, angle: float,
                height: int, width: int) -> np.ndarray:
     """Draw polygons of a shape's frame as opacity 0..1, ``(H, W)``; those in ``cut`` are holes."""
-    scale = _SUPERSAMPLING
+    scale = 4  # drawn larger, for smooth rims
     canvas = np.zeros((height * scale, width * scale), dtype=np.float32)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     for polygons, value in ((filled, 1.0), (cut, 0.0)):
@@ -156,62 +137,47 @@ def _rasterise(filled: list[np.ndarray], cut: list[np.ndarray], centre: np.ndarr
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
 
 
+def _outline(generator: np.random.Generator, shape: str,
+             radius: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the polygons ``(N, 2)`` that a shape fills, and those that it then leaves out."""
+    if shape == 'tree':
+        return _tree(generator, radius), []
+    if shape in ('disc', 'ring'):
+        circle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+        hole = [_polar(radius - generator.uniform(3, 7), circle)] if shape == 'ring' else []
+        return [_polar(radius, circle)], hole
+    if shape == 'box':
+        half = radius * np.array([1.0, generator.uniform(0.6, 1.0)])
+        return [half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])], []
+    if shape == 'triangle':
+        angles = np.array([0, 1, 2]) * 2 * np.pi / 3 + generator.uniform(-0.25, 0.25, 3)
+        return [_polar(1.25 * radius, angles)], []
+    points = np.arange(2 * int(generator.integers(5, 8)))  # of a star
+    radii = np.where(points % 2 == 0, 1.3 * radius, 0.5 * radius)
+    return [_polar(radii, points * np.pi / (len(points) // 2))], []
+
+
 def _polar(radii: float | np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Return points ``(N, 2)`` at distances and angles from the origin."""
     return np.reshape(radii, (-1, 1)) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-
-def _circle(radius: float) -> np.ndarray:
-    return _polar(radius, np.linspace(0, 2 * np.pi, 64, endpoint=False))
-
-
-def _bar(start: np.ndarray, end: np.ndarray, thickness: float) -> np.ndarray:
-    """Return a rectangle around a line."""
-    direction = (end - start) / np.linalg.norm(end - start)
-    side = np.array([-direction[1], direction[0]]) * thickness / 2
-    return np.stack([start - side, end - side, end + side, start + side])
-
-
-def _box(generator: np.random.Generator, radius: float) -> np.ndarray:
-    half = radius * np.array([1.0, generator.uniform(0.6, 1.0)])
-    return half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-
-
-def _triangle(generator: np.random.Generator, radius: float) -> np.ndarray:
-    angles = np.array([0, 1, 2]) * 2 * np.pi / 3 + generator.uniform(-0.25, 0.25, 3)
-    return _polar(1.25 * radius, angles)
-
-
-def _star(generator: np.random.Generator, radius: float) -> np.ndarray:
-    points = 2 * int(generator.integers(5, 8))
-    radii = np.where(np.arange(points) % 2 == 0, 1.3 * radius, 0.5 * radius)
-    return _polar(radii, np.arange(points) * np.pi / (points // 2))
 
 
 def _tree(generator: np.random.Generator, radius: float) -> list[np.ndarray]:
     """Return a bare tree: a trunk and branches in pairs, two to four pixels wide."""
+    def bar(start: np.ndarray, end: np.ndarray, thickness: float) -> np.ndarray:
+        direction = (end - start) / np.linalg.norm(end - start)
+        side = np.array([-direction[1], direction[0]]) * thickness / 2
+        return np.stack([start - side, end - side, end + side, start + side])
+
     foot, top = np.array([0.0, radius]), np.array([0.0, -radius])
-    bars = [_bar(foot, top, generator.uniform(3, 4.5))]
+    bars = [bar(foot, top, generator.uniform(3, 4.5))]
     for share in np.linspace(0.35, 0.85, 4) + generator.uniform(-0.04, 0.04, 4):
         fork = foot + share * (top - foot)
         reach = radius * (1.1 - 0.8 * share) * generator.uniform(0.8, 1.2)
         rise = generator.uniform(0.5, 0.9)
         for side in (-1, 1):
             tip = fork + reach * np.array([side, -rise])
-            bars.append(_bar(fork, tip, generator.uniform(2, 3)))
+            bars.append(bar(fork, tip, generator.uniform(2, 3)))
     return bars
-
-
-def _outline(generator: np.random.Generator, shape: str,
-             radius: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return the polygons that a shape fills, and those that it then leaves out."""
-    if shape == 'tree':
-        return _tree(generator, radius), []
-    if shape == 'ring':
-        return [_circle(radius)], [_circle(radius - generator.uniform(3, 7))]
-    if shape == 'disc':
-        return [_circle(radius)], []
-    return [{'box': _box, 'triangle': _triangle, 'star': _star}[shape](generator, radius)], []
 
 
 def _texture(generator: np.random.Generator, shape: str, along: np.ndarray,

@@ -2,31 +2,29 @@
 """Make the label maps and lists of names that the configs read out of the published archives.
 
 Label maps that are there and right are kept, so it can be run again after an interruption, or to
-verify. Exits with 0 if all is well and with 1 if something is missing or broken: each is then
-printed on a line, and no list of names is written.
+verify. If something is missing or broken, each is printed on a line, no list of names is written,
+and the exit status is 1.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-# Before the toolbox: it prepares the stack.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 import numpy as np
 from mmengine.utils import track_parallel_progress, track_progress
 from PIL import Image, ImageOps
 from scipy.io import loadmat
 
 from mmseg_lrr.evaluation.label_png import save_label_png, voc_palette
+from mmseg_lrr.evaluation.metrics.submission import CITYSCAPES_LABEL_IDS
 from mmseg_lrr.files import replacing
 
 IGNORED = 255
@@ -49,27 +47,18 @@ COCO_NAMES = ('airplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'ca
               'dining table', 'dog', 'horse', 'motorcycle', 'person', 'potted plant', 'sheep',
               'couch', 'train', 'tv')
 
-#: Cityscapes' labelId of each trainId, 0 to 18.
-CITYSCAPES_LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-
-FINE_PARTS = ('gtFine/train', 'gtFine/val')
+FINE_PARTS = ['gtFine/train', 'gtFine/val']
 COARSE_PART = 'gtCoarse/train_extra'
 
 
 class Job(NamedTuple):
     """A label map to make."""
 
-    #: The image's name, for lists and messages.
-    name: str
-    #: PNG file to write.
-    target: Path
-    #: The photograph, which must be there, whole, and as large as the labels.
-    image: Path
-    #: Makes the label map, ``(H, W)``; None if the image is to be left out.
-    labels: Callable[[], np.ndarray | None]
-    num_classes: int = 21
-    #: Colours of the PNG, ``(256, 3)``; None for a greyscale one.
-    palette: np.ndarray | None = VOC_PALETTE
+    name: str  # of the image, for lists and messages
+    target: Path  # PNG file to write
+    image: Path  # photograph, which must be there, whole, and as large as the labels
+    labels: Callable[[], np.ndarray | None]  # (H, W); None if the image is to be left out
+    palette: np.ndarray | None = VOC_PALETTE  # colours of the PNG; None for a greyscale one
 
     def run(self, dry_run: bool) -> tuple[str, str]:
         """Make the label map if it is not there; return one of STATUSES and what is wrong."""
@@ -77,24 +66,19 @@ class Job(NamedTuple):
             labels = self.labels()
             if labels is None:
                 return 'left out', ''
-            strange = np.setdiff1d(labels, [*range(self.num_classes), IGNORED])
-            if strange.size:
-                raise ValueError(f'the labels have values {strange[:5].tolist()} that are no class')
             # As training sees it: OpenCV turns it as its EXIF orientation says.
             width, height = ImageOps.exif_transpose(read_image(self.image)).size
             if labels.shape != (height, width):
                 raise ValueError(
                     f'the labels are of {labels.shape[1]}x{labels.shape[0]} pixels, the image '
                     f'{self.image} of {width}x{height} (EXIF orientation included)')
-        except Exception as error:  # There is little that damaged files do not raise.
+        except Exception as error:
             return 'broken', f'{self.name}: {error}'
         status = 'written'
         if self.target.exists():
-            try:
+            with contextlib.suppress(ValueError):  # Damaged: replaced like one that differs.
                 if np.array_equal(read_image(self.target), labels):
                     return 'kept', ''
-            except ValueError:
-                pass  # Damaged: replaced like one that differs.
             status = 'replaced'
         if not dry_run:
             save_label_png(self.target, labels, self.palette)
@@ -103,25 +87,28 @@ class Job(NamedTuple):
 
 @dataclass
 class Plan:
-    """What a data set needs."""
+    """What a data set needs; names whose label maps are left out stand in no list in the end."""
 
     jobs: list[Job] = field(default_factory=list)
-    #: Lists of names to write, without those whose label maps are left out.
-    lists: dict[Path, Iterable[str]] = field(default_factory=dict)
-    #: Numbers to compare with those of PUBLISHED.
-    counts: dict[str, int] = field(default_factory=dict)
-    #: What is missing, one line each.
-    problems: list[str] = field(default_factory=list)
+    lists: dict[Path, Iterable[str]] = field(default_factory=dict)  # of names, to write
+    counts: dict[str, int] = field(default_factory=dict)  # to compare with PUBLISHED
+    problems: list[str] = field(default_factory=list)  # what is missing, one line each
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Let an error name the file; there is little that damaged ones do not raise."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f'{path} cannot be read: {error}') from error
 
 
 def read_image(path: Path) -> Image.Image:
-    """Read an image to its end; an error names the file."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except Exception as error:
-        raise ValueError(f'{path} cannot be read: {error}') from error
+    """Read an image to its end."""
+    with reading(path), Image.open(path) as image:
+        image.load()
+        return image
 
 
 def read_names(path: Path) -> set[str]:
@@ -133,11 +120,8 @@ def make_splits(train: set[str], val: set[str], sbd: set[str],
                 valid: set[str]) -> dict[str, set[str]]:
     """Make the authors' splits and the usual VOC12aug (``aug``: what VOC itself does not have).
 
-    Args:
-        train: VOC's ``train.txt``.
-        val: VOC's ``val.txt``.
-        sbd: SBD's ``train.txt`` and ``val.txt`` together.
-        valid: FCN's 736 validation images: VOC 2011 val without SBD's training images.
+    ``sbd`` has SBD's ``train.txt`` and ``val.txt`` together, ``valid`` FCN's 736 validation images:
+    VOC 2011 val without SBD's training images.
     """
     trainaug = (train | sbd) - val
     return {'lrr_train': (train | val | sbd) - valid, 'seg11valid': valid,
@@ -146,27 +130,20 @@ def make_splits(train: set[str], val: set[str], sbd: set[str],
 
 def read_voc_mask(path: Path) -> np.ndarray:
     """Read VOC's own mask, by its colours: a tool may have numbered the palette anew."""
-    image = read_image(path)
-    if image.mode != 'P':
-        raise ValueError(f'{path} is of mode {image.mode}, expected P (indexed), as VOC publishes')
-    classes = {tuple(VOC_PALETTE[label].tolist()): label for label in [*range(21), IGNORED]}
-    colours = np.reshape(image.getpalette(), (-1, 3)).tolist()
-    indices = np.asarray(image)
-    table = np.zeros(256, np.uint8)
-    for index in np.unique(indices):
-        colour = tuple(colours[index])
-        if colour not in classes:
-            raise ValueError(f"{path} has the colour {colour}, which is none of VOC's")
-        table[index] = classes[colour]
-    return table[indices]
+    colours = np.asarray(read_image(path).convert('RGB'))
+    labels = np.full(colours.shape[:2], -1)
+    for label in [*range(21), IGNORED]:
+        labels[(colours == VOC_PALETTE[label]).all(axis=2)] = label
+    if labels.min() < 0:
+        raise ValueError(f"{path} has the colour {tuple(colours[labels < 0][0].tolist())}, which "
+                         "is none of VOC's")
+    return labels
 
 
 def read_sbd_mask(path: Path) -> np.ndarray:
     """Read SBD's mask, which has no void contours."""
-    try:
+    with reading(path):
         return loadmat(path)['GTcls']['Segmentation'][0, 0]
-    except Exception as error:
-        raise ValueError(f'{path} holds no GTcls.Segmentation: {error!r}') from error
 
 
 def plan_voc(args: argparse.Namespace) -> Plan:
@@ -179,46 +156,34 @@ def plan_voc(args: argparse.Namespace) -> Plan:
     if args.partial:
         valid &= train | val
     splits = make_splits(train, val, sbd, valid)
-    plan = Plan(
-        lists={lists / f'{name}.txt': names for name, names in splits.items()},
-        problems=[f"{name}: of seg11valid, but not in VOC's val list"
-                  for name in sorted(valid - val)])
-    for name in sorted(train | val | sbd):
-        if name in train | val:
+    jobs, own = [], train | val
+    for name in sorted(own | sbd):
+        if name in own:
             labels = partial(read_voc_mask, voc / 'SegmentationClass' / f'{name}.png')
         else:
             labels = partial(read_sbd_mask, dataset / 'cls' / f'{name}.mat')
-        plan.jobs.append(Job(name, voc / 'SegmentationClassAug' / f'{name}.png',
-                             voc / 'JPEGImages' / f'{name}.jpg', labels))
-    plan.counts = {'VOC train': len(train), 'VOC val': len(val), 'SBD train + val': len(sbd),
-                   'label maps': len(plan.jobs),
-                   **{name: len(names) for name, names in splits.items()}}
-    return plan
+        jobs.append(Job(name, voc / 'SegmentationClassAug' / f'{name}.png',
+                        voc / 'JPEGImages' / f'{name}.jpg', labels))
+    sizes = {name: len(names) for name, names in splits.items()}
+    return Plan(
+        jobs, {lists / f'{name}.txt': names for name, names in splits.items()},
+        {'VOC train': len(train), 'VOC val': len(val), 'SBD train + val': len(sbd),
+         'label maps': len(jobs), **sizes},
+        [f"{name}: of seg11valid, but not in VOC's val list" for name in sorted(valid - val)])
 
 
 def draw_instances(instances: Sequence[tuple[int, list | dict]], size: tuple[int, int],
                    min_area: int = 0) -> np.ndarray | None:
-    """Draw instances into one label map.
+    """Draw instances, class and COCO's ``segmentation`` of each, into one label map.
 
-    Pixels of one class have its label, however many instances cover them; pixels that instances of
-    different classes cover are 255, and those of none are background, 0.
-
-    Args:
-        instances: For each its class and its ``segmentation`` as COCO writes it: a list of
-            polygons, or (of crowds, which count as their class) run lengths.
-        size: ``(height, width)`` in pixels.
-        min_area: Least number of labelled pixels, neither 255 nor background.
-
-    Returns:
-        ``(H, W)`` uint8; None if too little is labelled.
+    Pixels of one class have its label, however many instances (and crowds, which count as their
+    class) cover them; pixels that instances of different classes cover are 255, and those of none
+    are background, 0. Gives None if fewer than ``min_area`` pixels are neither.
     """
     from pycocotools import mask
     labels = np.zeros(size, np.uint8)
     for label, runs in instances:
         if isinstance(runs, list):
-            if min(map(len, runs)) < 6:
-                # The library would take four numbers for a box.
-                raise ValueError('a polygon needs at least three x, y pairs')
             runs = mask.merge(mask.frPyObjects(runs, *size))
         elif isinstance(runs['counts'], list):
             runs = mask.frPyObjects(runs, *size)
@@ -232,7 +197,7 @@ def draw_instances(instances: Sequence[tuple[int, list | dict]], size: tuple[int
 def plan_coco(args: argparse.Namespace) -> Plan:
     """Label maps of VOC's classes, and the list of the images that have enough of them."""
     import pycocotools.mask  # noqa: F401 (if it is missing: before anything is read)
-    plan = Plan()
+    jobs = []
     for split in args.splits:
         path = args.root / 'annotations' / f'instances_{split}.json'
         content = json.loads(path.read_text(encoding='utf-8'))
@@ -241,31 +206,24 @@ def plan_coco(args: argparse.Namespace) -> Plan:
         instances = defaultdict(list)
         for one in content['annotations']:
             if one['category_id'] in classes:
-                instances[one['image_id']].append((classes[one['category_id']],
-                                                   one['segmentation']))
+                instances[one['image_id']].append(
+                    (classes[one['category_id']], one['segmentation']))
         for image in content['images']:
             if image['id'] in instances:
-                stem = Path(image['file_name']).stem
-                plan.jobs.append(Job(
-                    f'{split}/{stem}', args.root / 'SegmentationClassVOC' / split / f'{stem}.png',
+                name = f'{split}/{Path(image["file_name"]).stem}'
+                jobs.append(Job(
+                    name, args.root / 'SegmentationClassVOC' / f'{name}.png',
                     args.root / split / image['file_name'],
                     partial(draw_instances, instances[image['id']],
                             (image['height'], image['width']), args.min_area)))
-    plan.lists[args.root / 'ImageSets' / 'Segmentation' / 'voc20.txt'] = [
-        job.name for job in plan.jobs]
-    return plan
+    return Plan(jobs, {args.root / 'ImageSets/Segmentation/voc20.txt': [job.name for job in jobs]})
 
 
 def read_train_ids(path: Path) -> np.ndarray:
     """Read labelIds and give the trainIds, 255 for those that are not learnt."""
-    label_ids = np.asarray(read_image(path))
-    # 255 is how 8 bits hold -1, the licence plate's.
-    strange = np.unique(label_ids[(label_ids > 33) & (label_ids != IGNORED)])
-    if strange.size:
-        raise ValueError(f'{path} has values {strange[:5].tolist()}, no labelIds')
     table = np.full(256, IGNORED, np.uint8)
     table[list(CITYSCAPES_LABEL_IDS)] = np.arange(len(CITYSCAPES_LABEL_IDS))
-    return table[label_ids]
+    return table[np.asarray(read_image(path))]
 
 
 def find_frames(folder: Path, suffix: str) -> dict[str, Path]:
@@ -276,10 +234,9 @@ def find_frames(folder: Path, suffix: str) -> dict[str, Path]:
 
 def plan_cityscapes(args: argparse.Namespace) -> Plan:
     """TrainIds beside the labelIds, and the list of the coarse frames that have no fine labels."""
-    plan = Plan()
-    parts = args.parts
+    plan, parts = Plan(), args.parts
     if parts is None:
-        coarse = (args.root / COARSE_PART, args.root / 'leftImg8bit' / 'train_extra')
+        coarse = (args.root / COARSE_PART, args.root / 'leftImg8bit/train_extra')
         parts = [*FINE_PARTS, COARSE_PART] if any(map(Path.is_dir, coarse)) else FINE_PARTS
     for part in parts:
         if not (args.root / part).is_dir():
@@ -294,16 +251,13 @@ def plan_cityscapes(args: argparse.Namespace) -> Plan:
             for name, path in find_frames(images, '_leftImg8bit.png').items() if name not in labels]
         plan.jobs += [
             Job(name, path.with_name(path.name.replace('_labelIds.png', '_labelTrainIds.png')),
-                images / f'{name}_leftImg8bit.png', partial(read_train_ids, path),
-                num_classes=len(CITYSCAPES_LABEL_IDS), palette=None)
+                images / f'{name}_leftImg8bit.png', partial(read_train_ids, path), palette=None)
             for name, path in labels.items()]
         plan.counts[part] = len(labels)
         if part == COARSE_PART:
-            suffix = '_gtFine_labelIds.png'
-            fine = {path.name.removesuffix(suffix)
-                    for path in (args.root / 'gtFine').glob(f'*/*/*{suffix}')}
-            plan.lists[args.root / 'ImageSets' / 'coarse_train_extra.txt'] = [
-                name for name in labels if name.split('/')[1] not in fine]
+            fine = {name for path in (args.root / 'gtFine').glob('*')
+                    for name in find_frames(path, '_gtFine_labelIds.png')}
+            plan.lists[args.root / 'ImageSets/coarse_train_extra.txt'] = labels.keys() - fine
     return plan
 
 
@@ -317,19 +271,18 @@ def carry_out(plan: Plan, args: argparse.Namespace) -> int:
         problems += [f'{name}: {number}, but the published data set has {PUBLISHED[name]} '
                      '(--partial accepts a part of it)'
                      for name, number in plan.counts.items() if number != PUBLISHED[name]]
+    made = {job.name for job, (status, _) in zip(plan.jobs, outcomes, strict=True)
+            if status in ('written', 'replaced', 'kept')}
+    if not made and not problems:
+        problems = ['there is no label map']
     for problem in problems:
         print(problem)
     dry = ' (dry run: nothing written)' if args.dry_run else ''
     counts = Counter(status for status, _ in outcomes)
     print('label maps: ' + ', '.join(f'{counts[status]} {status}' for status in STATUSES) + dry)
-    if args.dataset == 'coco' and args.partial and problems:
+    if args.dataset == 'coco' and args.partial and made and problems:
         print(f'broken or missing, and in no list: {len(problems)}')
         problems = []
-    made = {job.name for job, (status, _) in zip(plan.jobs, outcomes, strict=True)
-            if status in ('written', 'replaced', 'kept')}
-    if not made and not problems:
-        problems = ['there is no label map']
-        print(*problems)
     for path, names in plan.lists.items():
         names = sorted(made.intersection(names))
         # A list that lacks what is broken, or names it, would do harm long after.
@@ -357,14 +310,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest='dataset', required=True)
-
     voc = commands.add_parser('voc', parents=[common], help=(
         "SegmentationClassAug (VOC's own masks, SBD's elsewhere) and the lists lrr_train, "
         'seg11valid, trainaug and aug in VOC_ROOT'))
     voc.add_argument('voc_root', metavar='VOC_ROOT', type=Path, help='VOCdevkit/VOC2012')
     voc.add_argument('sbd_root', metavar='SBD_ROOT', type=Path, help='benchmark_RELEASE')
-    voc.set_defaults(plan=plan_voc)
-
     coco = commands.add_parser('coco', parents=[common], help=(
         "COCO's instances of VOC's 20 classes as label maps (SegmentationClassVOC, 255 where "
         'classes overlap) and the list of images to train on (ImageSets/Segmentation/voc20.txt); '
@@ -376,8 +326,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     # Meant to leave about 97k images, the number that the authors added; an estimate.
     coco.add_argument('--min-area', type=int, default=1000,
                       help='labelled pixels that an image needs (default: %(default)s)')
-    coco.set_defaults(plan=plan_coco)
-
     cityscapes = commands.add_parser('cityscapes', parents=[common], help=(
         'labelTrainIds beside the labelIds, and the list of the coarsely annotated frames that '
         'have no fine labels (ImageSets/coarse_train_extra.txt)'))
@@ -387,13 +335,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--parts', nargs='+', choices=[name for name in PUBLISHED if name.startswith('gt')],
         help=f'annotations to convert (default: {", ".join(FINE_PARTS)}, and {COARSE_PART} if its '
         'images or annotations are there)')
-    cityscapes.set_defaults(plan=plan_cityscapes)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    return carry_out(args.plan(args), args)
+    plan = {'voc': plan_voc, 'coco': plan_coco, 'cityscapes': plan_cityscapes}[args.dataset]
+    return carry_out(plan(args), args)
 
 
 if __name__ == '__main__':

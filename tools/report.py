@@ -12,10 +12,6 @@ import re
 import warnings
 from pathlib import Path
 
-# Before mmseg: it prepares the stack and registers the package.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 from mmengine.config import DictAction
 
 from mmseg_lrr.apis.testing import DEFAULT_CRF_PRESET
@@ -23,7 +19,7 @@ from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 from mmseg_lrr.reporting.report import make_report
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -47,20 +43,15 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     pairs = [re.fullmatch(r'(.+?\.(?:py|json|ya?ml)):(.+)', word) for word in args.what]
     if all(pairs):
-        args.pairs = [pair.groups() for pair in pairs]
+        pairs = [pair.groups() for pair in pairs]
     elif len(args.what) == 2 and not any(pairs):
-        args.pairs = [tuple(args.what)]
+        pairs = [tuple(args.what)]
     else:
         parser.error('expected CONFIG CHECKPOINT, or any number of CONFIG:CHECKPOINT')
-    return args
-
-
-def main() -> None:
-    args = parse_args()
     # Notes of mmseg to its developers; a reader of the report can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     make_report(
-        args.pairs, args.out, widths=args.widths, crf_preset=args.crf, absent=args.absent,
+        pairs, args.out, widths=args.widths, crf_preset=args.crf, absent=args.absent,
         limit=args.limit, images=args.images, cfg_options=args.cfg_options)
     print((Path(args.out) / 'report.md').read_text())
     print(f'Look at {args.out}/report.html')

@@ -8,21 +8,23 @@ tta_model = dict(type='LRRTTAModel', crf=dict(type='DenseCRF', bilateral_weight=
 
 import argparse
 import warnings
-from collections.abc import Sequence
 
-# Before mmseg: it prepares the stack and registers the package.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
-import torch
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 
 from mmseg_lrr.apis.testing import DEFAULT_CRF_PRESET
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
-from mmseg_lrr.reporting.tune_crf import DEFAULT_GRID, Trial, tune_crf
+from mmseg_lrr.reporting.tune_crf import DEFAULT_GRID, tune_crf
 
 
-def parse_args() -> argparse.Namespace:
+def parse_values(word: str) -> tuple[str, tuple[float, ...]]:
+    """Read ``name=value,value,...``."""
+    name, _, values = word.partition('=')
+    return name, tuple(
+        int(value) if value.isdigit() else float(value) for value in values.split(','))
+
+
+def main() -> None:
     default_grid = ' '.join(
         f'{name}={",".join(map(str, values))}' for name, values in DEFAULT_GRID.items())
     parser = argparse.ArgumentParser(
@@ -39,34 +41,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--aug-test', action='store_true',
                         help='tune for the CRF after multi-scale testing')
     parser.add_argument('--out', metavar='FILE.json', help='write all trials to this file')
-    parser.add_argument('--device', default='cuda:0' if torch.cuda.is_available() else 'cpu',
-                        help='default: %(default)s')
+    parser.add_argument('--device', default=get_device(), help='default: %(default)s')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='settings of the config to override, key=value')
-    return parser.parse_args()
-
-
-def parse_values(word: str) -> tuple[str, tuple[float, ...]]:
-    """Read ``name=value,value,...``."""
-    name, _, values = word.partition('=')
-    return name, tuple(
-        int(value) if value.isdigit() else float(value) for value in values.split(','))
-
-
-def print_trials(trials: Sequence[Trial], most: int = 20) -> None:
-    """Print the best trials as a table, and the one without a CRF."""
-    print(f'{"mIoU":>6} {"s/image":>8}  settings')
-    for number, trial in enumerate(trials):
-        if number >= most and trial.settings is not None:
-            continue
-        text = ' '.join(f'{name}={value:g}' for name, value in (trial.settings or {}).items())
-        presets = [name for name, settings in PRESETS.items() if settings == trial.settings]
-        text += f'  ({presets[0]})' if presets else ''
-        print(f'{trial.miou:6.2f} {trial.seconds_per_image:8.3f}  {text or "no CRF"}')
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     # Notes of mmseg to its developers; a reader of the table can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     cfg = Config.fromfile(args.config)
@@ -75,7 +53,12 @@ def main() -> None:
         cfg, args.checkpoint, num_images=args.images, preset=args.preset,
         grid=dict(args.grid) if args.grid else None,
         tta=args.aug_test, device=args.device, out=args.out)
-    print_trials(trials)
+    print(f'{"mIoU":>6} {"s/image":>8}  settings')
+    for number, trial in enumerate(trials):
+        if trial.settings is None or number < 20:
+            text = ' '.join(f'{name}={value:g}' for name, value in (trial.settings or {}).items())
+            text += ''.join(f'  ({name})' for name in PRESETS if PRESETS[name] == trial.settings)
+            print(f'{trial.miou:6.2f} {trial.seconds_per_image:8.3f}  {text or "no CRF"}')
 
 
 if __name__ == '__main__':

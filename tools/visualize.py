@@ -11,16 +11,12 @@ trimap  curves of mean IoU against the band's width, from the CSV files of sever
 import argparse
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-# Before mmseg: it prepares the stack and registers the package.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 import numpy as np
-import torch
 from mmengine.config import Config, DictAction
-from mmseg.datasets import BaseSegDataset
+from mmengine.device import get_device
 from rich.progress import track
 
 from mmseg_lrr.apis.testing import crf_config, default_crf
@@ -29,7 +25,6 @@ from mmseg_lrr.ops import checks
 from mmseg_lrr.reporting.examples import ExampleMaker, checkpoint_bases, unread_test_set
 from mmseg_lrr.visualization.panels import (
     CELL_WIDTH,
-    Example,
     draw_errors,
     draw_levels,
     draw_masks,
@@ -49,10 +44,8 @@ def parse_args() -> argparse.Namespace:
     network.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                          help='settings of the config to override, key=value')
 
-    for name, text in (('levels', 'what each output says'),
-                       ('masks', 'boundary masks and what the levels changed'),
-                       ('errors', 'wrong pixels and the trimap band')):
-        command = commands.add_parser(name, help=text, parents=[network])
+    for name in ('levels', 'masks', 'errors'):
+        command = commands.add_parser(name, parents=[network])
         command.add_argument('checkpoint', help='checkpoint file')
         command.add_argument('images', nargs='*', metavar='IMAGE_OR_FOLDER',
                              help="default: images of the config's test set, with their labels")
@@ -60,13 +53,12 @@ def parse_args() -> argparse.Namespace:
                              "as the config's data set has them")
         command.add_argument('--count', type=int, default=4, metavar='N',
                              help='images of the test set, evenly spaced (default: %(default)s)')
-        command.add_argument('--out', default=f'work_dirs/visualize/{name}',
+        command.add_argument('--out', type=Path, default=f'work_dirs/visualize/{name}',
                              help='folder, for one PNG an image, or one .png for all of them '
                              '(default: %(default)s)')
         command.add_argument('--cell-width', type=int, default=CELL_WIDTH, metavar='PIXELS',
                              help='width of each picture (default: %(default)s)')
-        command.add_argument('--device', default='cuda:0' if torch.cuda.is_available() else 'cpu',
-                             help='default: %(default)s')
+        command.add_argument('--device', default=get_device(), help='default: %(default)s')
         if name == 'masks':
             command.add_argument('--classes', nargs='+', default=[], metavar='CLASS', help='show '
                                  'the masks of these classes (default: the maximum over classes)')
@@ -80,18 +72,18 @@ def parse_args() -> argparse.Namespace:
             command.add_argument('--width', type=int, default=5, metavar='PIXELS', help='width of '
                                  'the band around the boundaries (default: %(default)s)')
 
-    bases = commands.add_parser('bases', help='basis functions, classes x K', parents=[network])
-    bases.add_argument('checkpoint', nargs='?', help='checkpoint file')
-    bases.add_argument('--file', metavar='FILE.npy',
-                       help='file of tools/compute_bases.py, instead of a checkpoint')
+    bases = commands.add_parser('bases', parents=[network])
+    source = bases.add_mutually_exclusive_group(required=True)
+    source.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    source.add_argument('--file', metavar='FILE.npy',
+                        help='file of tools/compute_bases.py, instead of a checkpoint')
     bases.add_argument('--level', metavar='LEVEL',
                        help='level of the checkpoint, e.g. 4x (default: the coarsest)')
-    bases.add_argument('--classes', nargs='+', default=[], metavar='CLASS',
-                       help='show these classes alone')
+    bases.add_argument('--classes', nargs='+', metavar='CLASS', help='show these classes alone')
     bases.add_argument('--out', default='work_dirs/visualize/bases.png',
                        help='PNG to write (default: %(default)s)')
 
-    trimap = commands.add_parser('trimap', help='curves of several runs')
+    trimap = commands.add_parser('trimap')
     trimap.add_argument('csv', nargs='+', help='trimap_*.csv of tools/report.py, or csv_path of '
                         'the metric')
     trimap.add_argument('--names', nargs='+', metavar='NAME',
@@ -102,8 +94,6 @@ def parse_args() -> argparse.Namespace:
                         help='PNG to write (default: %(default)s)')
 
     args = parser.parse_args()
-    if args.command == 'bases' and (args.checkpoint is None) == (args.file is None):
-        bases.error('give either a checkpoint or --file')
     if args.command == 'trimap' and args.names and len(set(args.names)) != len(args.csv):
         trimap.error(f'--names must be {len(args.csv)} different names, one for each file')
     return args
@@ -112,31 +102,26 @@ def parse_args() -> argparse.Namespace:
 def short_names(paths: Sequence[str | Path]) -> list[str]:
     """Name files by their stems, with the folders before them where two are alike."""
     parts = [Path(path).with_suffix('').parts for path in paths]
+    names = []
+    for own in parts:
+        length = next((n for n in range(1, len(own))
+                       if sum(other[-n:] == own[-n:] for other in parts) == 1), len(own))
+        names.append('_'.join(own[-length:]).strip('/_'))
+    return names
 
-    def name(own: tuple[str, ...]) -> str:
-        unique = (n for n in range(1, len(own))
-                  if sum(other[-n:] == own[-n:] for other in parts) == 1)
-        return '_'.join(own[-next(unique, len(own)):]).strip('/_')
 
-    return [name(own) for own in parts]
-
-
-def list_files(paths: Sequence[str], labels: str | None, dataset: BaseSegDataset | None
-               ) -> list[dict]:
+def list_files(maker: ExampleMaker, paths: Sequence[str], labels: str | None) -> list[dict]:
     """List the images of files and folders, as :meth:`ExampleMaker.test_set` lists its own.
 
-    Args:
-        paths: Files, and folders with images in and below them.
-        labels: Folder of their label maps: for each image the file that the data set would name,
-            or else ``<name>.png``, in the folder or below it. None for no ground truth.
-        dataset: The config's data set, which knows the format of the label maps.
+    An image's label map is the file that the data set would name, or else ``<name>.png``, in the
+    folder ``labels`` or below it.
     """
     images = [file for path in map(Path, paths) for file in (
         sorted(item for item in path.rglob('*') if item.suffix.lower() in IMAGE_SUFFIXES)
         if path.is_dir() else [path])]
     if not images:
         raise FileNotFoundError(f'no image in {", ".join(paths)}')
-    infos = []
+    infos, dataset = [], maker.dataset
     for image in images:
         info = dict(img_path=str(image), seg_fields=[],
                     label_map=getattr(dataset, 'label_map', None),
@@ -160,24 +145,21 @@ def draw_images(args: argparse.Namespace, cfg: Config) -> None:
     crf = (crf_config(args.crf) if args.crf else default_crf(cfg)) if outputs else None
     maker = ExampleMaker(cfg, args.checkpoint, device=args.device, multi_scale=outputs, crf=crf,
                          masks=masks)
-    infos = (list_files(args.images, args.labels, maker.dataset) if args.images
+    infos = (list_files(maker, args.images, args.labels) if args.images
              else maker.test_set(args.count))
-
-    def save(path: Path, examples: list[Example]) -> None:
-        draw = {'levels': draw_levels, 'masks': draw_masks, 'errors': draw_errors}[args.command]
-        options = {'levels': {}, 'masks': dict(mask_names=masks or ['']),
-                   'errors': dict(width=getattr(args, 'width', None))}[args.command]
-        save_png(path, draw(examples, maker.classes, maker.palette, cell_width=args.cell_width,
-                            **options))
-        print(f'wrote {path}')
-
+    draw = {'levels': draw_levels,
+            'masks': partial(draw_masks, mask_names=masks or ['']),
+            'errors': partial(draw_errors, width=getattr(args, 'width', None))}[args.command]
     made = (maker.make(info) for info in track(infos, description=args.command))
-    out = Path(args.out)
-    if out.suffix.lower() == '.png':
-        save(out, list(made))
-        return
-    for name, example in zip(short_names([info['img_path'] for info in infos]), made, strict=True):
-        save(out / f'{name}.png', [example])
+    if args.out.suffix.lower() == '.png':
+        sheets = {args.out: list(made)}.items()
+    else:
+        names = short_names([info['img_path'] for info in infos])
+        sheets = ((args.out / f'{name}.png', [example])
+                  for name, example in zip(names, made, strict=True))
+    for path, examples in sheets:
+        save_png(path, draw(examples, maker.classes, maker.palette, cell_width=args.cell_width))
+        print(f'wrote {path}')
 
 
 def draw_bases(args: argparse.Namespace, cfg: Config) -> None:
@@ -188,8 +170,7 @@ def draw_bases(args: argparse.Namespace, cfg: Config) -> None:
         level = checks.one_of('level', args.level or next(iter(levels), None), levels)
         bases = levels[level]
         title = f'Basis functions of level {level}, {Path(args.checkpoint).name}'
-    dataset = unread_test_set(cfg)
-    classes = [] if dataset is None else list(dataset.metainfo.get('classes') or ())
+    classes = list(getattr(unread_test_set(cfg), 'metainfo', {}).get('classes') or ())
     if len(classes) != len(bases):
         classes = [str(label) for label in range(len(bases))]
     chosen = [classes.index(checks.one_of('class', name, classes))
@@ -198,19 +179,15 @@ def draw_bases(args: argparse.Namespace, cfg: Config) -> None:
     print(f'wrote {args.out}')
 
 
-def draw_trimap(args: argparse.Namespace) -> None:
-    names = args.names or [name.removeprefix('trimap_') for name in short_names(args.csv)]
-    runs = {name: read_trimap_csv(path) for name, path in zip(names, args.csv, strict=True)}
-    plot_trimap_runs(args.out, runs, args.levels)
-    print(f'wrote {args.out}')
-
-
 def main() -> None:
     args = parse_args()
     # Notes of mmseg to its developers; a reader of the pictures can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     if args.command == 'trimap':
-        draw_trimap(args)
+        names = args.names or [name.removeprefix('trimap_') for name in short_names(args.csv)]
+        runs = {name: read_trimap_csv(path) for name, path in zip(names, args.csv, strict=True)}
+        plot_trimap_runs(args.out, runs, args.levels)
+        print(f'wrote {args.out}')
         return
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOLS = sorted(path for path in (ROOT / 'tools').rglob('*.py')
+TOOLS = sorted(path for path in (Path(__file__).resolve().parents[2] / 'tools').rglob('*.py')
                if "__name__ == '__main__'" in path.read_text())
 #: Need the package before them: they ask for compiled operators.
 TOOLBOX = ('mmseg.apis', 'mmseg.models', 'mmseg.datasets', 'mmpretrain')

@@ -15,16 +15,12 @@ from PIL import Image
 
 @pytest.fixture(scope='module')
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp('shapes') / 'data'
-    return make_shapes_dataset(root, num_train=30, num_val=4, seed=5)
+    return make_shapes_dataset(tmp_path_factory.mktemp('shapes'), num_train=30, num_val=4, seed=5)
 
 
-def names_of(root: Path) -> list[str]:
-    return (root / 'ImageSets/Segmentation/train.txt').read_text().split()
-
-
-def label_maps_of(root: Path) -> list[np.ndarray]:
-    return [np.array(Image.open(root / f'SegmentationClass/{name}.png')) for name in names_of(root)]
+@pytest.fixture(scope='module')
+def label_maps(shapes: Path) -> list[np.ndarray]:
+    return [np.array(Image.open(path)) for path in sorted(shapes.glob('*/train*.png'))]
 
 
 def test_the_configs_data_set_reads_it(shapes: Path, repo_root: Path) -> None:
@@ -37,22 +33,22 @@ def test_the_configs_data_set_reads_it(shapes: Path, repo_root: Path) -> None:
     assert dataset[0]['data_samples'].gt_sem_seg.shape == dataset[0]['data_samples'].ori_shape
 
 
-def test_sizes_colours_and_classes(shapes: Path) -> None:
+def test_sizes_colours_and_classes(shapes: Path, label_maps: list[np.ndarray]) -> None:
     sides = []
-    for name in names_of(shapes):
-        labels = Image.open(shapes / 'SegmentationClass' / f'{name}.png')
+    for path in shapes.glob('*/train*.png'):
+        labels = Image.open(path)
         assert labels.mode == 'P' and tuple(labels.getpalette()[3:6]) == SHAPE_PALETTE[1]
-        assert Image.open(shapes / 'JPEGImages' / f'{name}.jpg').size == labels.size
+        assert Image.open(shapes / 'JPEGImages' / f'{path.stem}.jpg').size == labels.size
         sides += labels.size
     assert min(sides) >= 128 and max(sides) <= 160 and len(set(sides)) > 10
-    present = [set(np.unique(label_map).tolist()) for label_map in label_maps_of(shapes)]
+    present = [set(np.unique(label_map).tolist()) for label_map in label_maps]
     assert all(sum(label in labels for labels in present) >= 10 for label in [*range(7), 255])
     assert set().union(*present) == {*range(7), 255}
 
 
-def test_contours_part_the_labels(shapes: Path) -> None:
+def test_contours_part_the_labels(label_maps: list[np.ndarray]) -> None:
     """Different labels never touch; a contour pixel lies next to the shape that it is around."""
-    for label_map in label_maps_of(shapes):
+    for label_map in label_maps:
         for turned in (label_map, label_map.T):
             labelled = (turned[1:] != 255) & (turned[:-1] != 255)
             assert (turned[1:] == turned[:-1])[labelled].all()
@@ -62,11 +58,10 @@ def test_contours_part_the_labels(shapes: Path) -> None:
         assert near[label_map == 255].mean() > 0.97
 
 
-def test_trees_and_rings_are_thin(shapes: Path) -> None:
+def test_trees_and_rings_are_thin(label_maps: list[np.ndarray]) -> None:
     for shape, least, most in (('ring', 1, 5), ('tree', 1, 5), ('disc', 15, 99)):
-        masks = [label_map == SHAPE_CLASSES.index(shape) for label_map in label_maps_of(shapes)]
-        widest = max(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5).max()
-                     for mask in masks)
+        masks = [(item == SHAPE_CLASSES.index(shape)).astype(np.uint8) for item in label_maps]
+        widest = max(cv2.distanceTransform(mask, cv2.DIST_L2, 5).max() for mask in masks)
         assert least <= widest <= most
 
 

@@ -2,22 +2,17 @@
 """Time DenseCRF beside pydensecrf, and compare their results and memory.
 
 Prints one Markdown table. Runs of the two alternate, so that what else the machine does falls on
-both; CPU seconds are those of all threads, memory is that of one CPU thread. Where pydensecrf is
-not installed (``pip install pydensecrf2``), its columns stay empty.
+both; CPU seconds are those of all threads, memory is the device's. Where pydensecrf is not
+installed (``pip install pydensecrf2``), its columns stay empty.
 """
 
 import argparse
 import importlib.util
-import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-# Before mmseg: it prepares the stack.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 import numpy as np
 import torch
 from heads import device_line, peak_memory, table
@@ -28,18 +23,14 @@ from mmseg_lrr.models.post_processing.dense_crf import PRESETS, DenseCRF
 
 COLUMNS = ('size', 'preset', 'CPU s', 'pydensecrf', 'ratio', 'wall s', 'pydensecrf', 'ratio',
            'peak MiB', 'pydensecrf', 'equal labels', 'greatest dQ')
-Size = tuple[int, int, int]
 
 
 def make_inputs(path: Path | None, width: int, height: int, num_classes: int
                 ) -> tuple[np.ndarray, np.ndarray]:
-    """Make an image and probabilities that look like a network's.
+    """Make an image ``(H, W, 3)`` and probabilities ``(C, H, W)`` that look like a network's.
 
     The image's grey values, smoothed, are cut into as many ranges as there are classes; the
     probabilities are the softmax of these segments, blurred, and of smooth errors.
-
-    Returns:
-        ``(H, W, 3)`` uint8, ``(C, H, W)`` float32.
     """
     rng = np.random.default_rng(0)
     if path is None:
@@ -73,34 +64,40 @@ def pydensecrf_inference(image: np.ndarray, probs: np.ndarray, preset: str) -> n
     return np.array(crf.inference(settings['iterations'])).reshape(probs.shape)
 
 
-def prepare(path: Path | None, size: Size, preset: str, ours: bool) -> Callable[[], np.ndarray]:
-    """Prepare a call of one of the two; what is loaded at its first use is loaded then."""
+def ways(path: Path | None, size: list[int], preset: str, device: str
+         ) -> dict[str, Callable[[], np.ndarray]]:
+    """Prepare a call of each of the two; what is loaded at its first use is loaded then."""
     image, probs = make_inputs(path, *size)
-    infer = DenseCRF(preset=preset) if ours else lambda *item: pydensecrf_inference(*item, preset)
-    infer(np.ascontiguousarray(image[:50, :50]), np.ascontiguousarray(probs[:, :50, :50]))
-    return lambda: infer(image, probs)
-
-
-def row(args: argparse.Namespace, size: Size, preset: str) -> list[object]:
-    """Measure one size and one preset; give the cells of :data:`COLUMNS`."""
-    image, probs = make_inputs(args.image, *size)
-    crf, on_device = DenseCRF(preset=preset), torch.tensor(probs, device=args.device)
-    ways = {'ours': lambda: crf(image, on_device).cpu().numpy()}
+    crf, on_device = DenseCRF(preset=preset), torch.tensor(probs, device=device)
+    small = image[:50, :50].copy(), probs[:, :50, :50].copy()
+    crf(*small)
+    found = {'ours': lambda: crf(image, on_device).cpu().numpy()}
     if importlib.util.find_spec('pydensecrf') is not None:
-        ways['theirs'] = lambda: pydensecrf_inference(image, probs, preset)
-    times, results = {name: [] for name in ways}, {}
-    ways['ours']()  # The first call also loads libraries.
+        pydensecrf_inference(*small, preset)
+        found['theirs'] = lambda: pydensecrf_inference(image, probs, preset)
+    return found
+
+
+def one_way(which: str, *given: object) -> Callable[[], np.ndarray]:
+    """Prepare one of :func:`ways`, to measure its memory."""
+    return ways(*given)[which]
+
+
+def row(args: argparse.Namespace, size: list[int], preset: str) -> list[object]:
+    """Measure one size and one preset; give the cells of :data:`COLUMNS`."""
+    calls = ways(args.image, size, preset, args.device)
+    times, results = {name: [] for name in calls}, {}
     for _ in range(args.runs):
-        for name, way in ways.items():
+        for name, call in calls.items():
             cpu, wall = time.process_time(), time.perf_counter()
-            results[name] = way()
+            results[name] = call()
             times[name].append((time.process_time() - cpu, time.perf_counter() - wall))
     cells = ['x'.join(map(str, size)), preset]
     for kind in range(2):
-        taken = [median(run[kind] for run in times[name]) for name in ways]
-        cells += [*taken, taken[0] / taken[1]] if len(ways) > 1 else [*taken, '-', '-']
-    cells += [peak_memory(prepare, args.image, size, preset, name == 'ours') for name in ways]
-    if len(ways) == 1:
+        taken = [median(run[kind] for run in times[name]) for name in calls]
+        cells += [*taken, taken[0] / taken[1]] if len(calls) > 1 else [*taken, '-', '-']
+    cells += [peak_memory(args, one_way, name, args.image, size, preset) for name in calls]
+    if len(calls) == 1:
         return [*cells, '-', '-', '-']
     ours, theirs = results.values()
     return [*cells, f'{(ours.argmax(0) == theirs.argmax(0)).mean():.4%}',
@@ -120,8 +117,8 @@ def main() -> None:
     parser.add_argument('--device', default='cpu', help="DenseCRF's device")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    sizes = [tuple(map(int, text.split('x'))) for text in args.sizes]
-    rows = [row(args, *case) for case in itertools.product(sizes, args.presets)]
+    rows = [row(args, [*map(int, size.split('x'))], preset)
+            for size in args.sizes for preset in args.presets]
     print(f'{device_line()}; DenseCRF on {args.device}\n')
     what = 'a painted image' if args.image is None else 'a photograph'
     print(table(f'The CRF, {what}, median of {args.runs} alternating runs', COLUMNS, rows))

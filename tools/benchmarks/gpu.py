@@ -1,13 +1,12 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Models by batch and way of running, where a training step waits, and GPU against CPU.
 
-    python tools/benchmarks/gpu.py [--parts models waits parity] [--profile FILE]
+    python tools/benchmarks/gpu.py [--parts models waits parity]
 
 models: forward pass and training step (batch normalisation as in training where there is more than
 one image) of ResNet-101 models and of LRR's head alone, all models in turn, and the peak of memory
 over weights and inputs;
-waits: host-device synchronisations of a training step of LRR-4x, by line of code (on a CPU, what
-would be one: values read back, and results whose size depends on values);
+waits: host-device synchronisations of a training step of LRR-4x, by line of code; on a GPU alone;
 parity: the greatest difference of the head, its gradients, DE targets and the CRF from the CPU.
 
 Runs on a CPU too: --device cpu --size 64 --batches 1.
@@ -16,52 +15,37 @@ Runs on a CPU too: --device cpu --size 64 --batches 1.
 import argparse
 import collections
 import copy
-import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 # Before mmseg: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
 
 # isort: split
+import heads
 import torch
-from heads import (
-    ALL_MODELS,
-    build_features,
-    build_head,
-    build_model,
-    device_line,
-    gpu_peak,
-    head_loss,
-    model_loss,
-    seconds,
-    table,
-    training_step,
-)
 from mmengine.registry import init_default_scope
 from textbook import block_labels
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_lrr.models.post_processing.dense_crf import DenseCRF
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
 
 HEAD = 'head of LRR-4x'
 WAYS = ('tf32', 'float32', 'bfloat16', 'float16', 'channels_last', 'with_cp', 'compile')
-#: Operators that a GPU has to be waited for.
-WAITING = ('_local_scalar_dense', 'nonzero', 'masked_select', '_unique2')
 
 
 def prepare(name: str, way: str, batch: int, args: argparse.Namespace
             ) -> tuple[Callable[[], None], Callable[[], None]]:
     """Prepare the forward pass and the training step of a model in one of :data:`WAYS`."""
     alone = name == HEAD
-    model = (build_head(args.classes, args.device) if alone else
-             build_model(name, args.classes).to(args.device))
+    model = (heads.build_head(args.classes, args.device) if alone else
+             heads.build_model(name, args.classes).to(args.device))
     head = model if alone else model.decode_head
-    inputs = (build_features(args.size, batch, args.device) if alone else
+    inputs = (heads.build_features(args.size, batch, args.device) if alone else
               [torch.randn(batch, 3, args.size, args.size, device=args.device)])
     labels = block_labels(args.size, batch, args.classes).to(args.device)
     if way == 'channels_last':
@@ -90,8 +74,8 @@ def prepare(name: str, way: str, batch: int, args: argparse.Namespace
         model.train(alone or batch > 1)
         model.zero_grad(set_to_none=True)
         with cast():
-            loss = (head_loss(head, inputs, labels) if alone else
-                    model_loss(model, *inputs, labels))
+            loss = (heads.head_loss(head, inputs, labels) if alone else
+                    heads.model_loss(model, *inputs, labels))
         loss.backward()
 
     return forward, train
@@ -108,58 +92,34 @@ def models_table(args: argparse.Namespace) -> str:
             calls = {name: prepare(name, way, batch, args) for name in args.names}
             for number, what in enumerate(('forward', 'training step')):
                 chosen = {name: call[number] for name, call in calls.items()}
-                taken = seconds(chosen, args.runs, args.device)
+                taken = heads.seconds(chosen, args)
                 rows += [(name, batch, way, what, 1e3 * value, value / taken[args.names[0]],
-                          gpu_peak(chosen[name]) if args.device != 'cpu' else '-')
+                          heads.gpu_peak(chosen[name]) if args.device != 'cpu' else '-')
                          for name, value in taken.items()]
-    return table(f'Models, {args.size}x{args.size}, {args.classes} classes',
+    return heads.table(f'Models, {args.size}x{args.size}, {args.classes} classes',
                  ('model', 'batch', 'way', 'what', 'ms', f'/ {args.names[0]}', 'peak MiB'), rows)
 
 
-class Readings(TorchDispatchMode):
-    """Count the operators of :data:`WAITING` by the line of Python that calls them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.places: collections.Counter[str] = collections.Counter()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if function._schema.name.split('::')[1] in WAITING:
-            frame = next(item for item in reversed(traceback.extract_stack()[:-1])
-                         if '/torch/' not in item.filename)
-            self.places[_place(frame.filename, frame.lineno)] += 1
-        return function(*args, **(kwargs or {}))
-
-
-def _place(path: str, line: int) -> str:
-    root = f'{Path(mmseg_lrr.__file__).resolve().parents[1]}/'
-    return f'{path.removeprefix(root).split("site-packages/")[-1]}:{line}'
-
-
 def waits_table(args: argparse.Namespace) -> str:
-    """List where a training step of LRR-4x waits for the device."""
+    """List where a training step of LRR-4x waits for the GPU."""
     _, step = prepare('LRR-4x', 'float32', args.batches[0], args)
     step()
-    if args.device != 'cpu':
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter('always')
-            torch.cuda.set_sync_debug_mode('warn')
-            step()
-            torch.cuda.set_sync_debug_mode('default')
-        places = collections.Counter(_place(item.filename, item.lineno) for item in caught
-                                     if 'synchronizing' in str(item.message))
-    else:
-        with Readings() as readings:
-            step()
-        places = readings.places
-    return table('Synchronisations of a training step of LRR-4x', ('line', 'times'),
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        torch.cuda.set_sync_debug_mode('warn')
+        step()
+        torch.cuda.set_sync_debug_mode('default')
+    places = collections.Counter(
+        f'{"/".join(Path(item.filename).parts[-4:])}:{item.lineno}'
+        for item in caught if 'synchronizing' in str(item.message))
+    return heads.table('Synchronisations of a training step of LRR-4x', ('line', 'times'),
                  [*places.most_common(), ('all', sum(places.values()))])
 
 
 def parity_table(args: argparse.Namespace) -> str:
     """Compare with float64 on the CPU, relative to the greatest value."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    head, maps = build_head(args.classes, 'cpu'), build_features(args.size, 1, 'cpu')
+    head, maps = heads.build_head(args.classes, 'cpu'), heads.build_features(args.size, 1, 'cpu')
     labels = block_labels(args.size, 1, args.classes)
     probs = torch.randn(args.classes, args.size, args.size).softmax(dim=0)
     image = (255 * probs[:3].permute(1, 2, 0)).byte().numpy()
@@ -167,7 +127,8 @@ def parity_table(args: argparse.Namespace) -> str:
     def head_parts(device: str, dtype: torch.dtype) -> list[Tensor]:
         module = copy.deepcopy(head).to(device, dtype)
         inputs = [item.detach().to(device, dtype) for item in maps]
-        training_step(module, inputs, lambda: head_loss(module, inputs, labels.to(device)))
+        loss = partial(heads.head_loss, module, inputs, labels.to(device))
+        heads.training_step(module, inputs, loss)
         return [*module.forward_levels(inputs).values(),
                 *(item.grad for item in (*inputs, *module.parameters()) if item.grad is not None)]
 
@@ -184,7 +145,7 @@ def parity_table(args: argparse.Namespace) -> str:
             for device, dtype in ((args.device, torch.float32), ('cpu', torch.float64)))
         rows.append((name, max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-12))
                                for a, b in zip(found, exact, strict=True))))
-    return table('Greatest difference from float64 on the CPU', ('part', 'difference'), rows)
+    return heads.table('Greatest difference from float64 on the CPU', ('part', 'difference'), rows)
 
 
 def main() -> None:
@@ -193,27 +154,19 @@ def main() -> None:
     parts = {'models': models_table, 'waits': waits_table, 'parity': parity_table}
     parser.add_argument('--parts', nargs='+', choices=parts, default=list(parts))
     parser.add_argument('--device', default='cuda', help='default: %(default)s')
-    parser.add_argument('--names', nargs='+', choices=(HEAD, *ALL_MODELS),
+    parser.add_argument('--names', nargs='+', choices=(HEAD, *heads.ALL_MODELS),
                         default=['LRR-4x', 'DeepLabV3+', 'UPerNet'])
     parser.add_argument('--batches', nargs='+', type=int, default=[16, 4, 1])
     parser.add_argument('--ways', nargs='+', choices=WAYS, default=WAYS[:3])
     parser.add_argument('--size', type=int, default=512, help='default: %(default)s')
     parser.add_argument('--classes', type=int, default=21, help='default: %(default)s')
     parser.add_argument('--runs', type=int, default=10, help='rounds whose median is taken')
-    parser.add_argument('--profile', type=Path, help='file for the kernels of a training step')
     args = parser.parse_args()
     init_default_scope('mmseg')
-    print(device_line(args.device) + '\n')
+    print(heads.device_line(args.device) + '\n')
     for part in args.parts:
-        print(parts[part](args), flush=True)
-    if args.profile:
-        _, step = prepare('LRR-4x', 'tf32', args.batches[0], args)
-        step()
-        with torch.profiler.profile() as watched:
-            step()
-        device = 'cpu' if args.device == 'cpu' else 'device'
-        args.profile.write_text(
-            watched.key_averages().table(sort_by=f'self_{device}_time_total', row_limit=60))
+        if part != 'waits' or args.device != 'cpu':
+            print(parts[part](args), flush=True)
 
 
 if __name__ == '__main__':

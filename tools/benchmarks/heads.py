@@ -14,10 +14,12 @@ import argparse
 import json
 import multiprocessing
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 # Before mmseg: it prepares the stack and registers the package.
@@ -25,6 +27,8 @@ import mmseg_lrr  # noqa: F401
 
 # isort: split
 import cv2
+import numpy as np
+import textbook
 import torch
 from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config, ConfigDict
@@ -34,14 +38,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from textbook import (
-    TextbookHead,
-    block_labels,
-    pooled_range,
-    textbook_mask,
-    textbook_reconstruction,
-    textbook_targets,
-)
+from textbook import TextbookHead, block_labels
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
@@ -66,14 +63,13 @@ IMAGES = {
     'ImageSets/Segmentation/voc20.txt': 97000, 'ImageSets/coarse_train_extra.txt': 19998,
     'leftImg8bit/train': 2975}
 
-# ------------------------------------------------------------------ measuring
 
-
-def seconds(ways: Mapping[str, Callable[[], object]], runs: int, device: str) -> dict[str, float]:
-    """Take the median seconds of each way over ``runs`` rounds, after one that does not count."""
+def seconds(ways: Mapping[str, Callable[[], object]], args: argparse.Namespace
+            ) -> dict[str, float]:
+    """Take the median seconds of each way over ``args.runs`` rounds, after one for warming up."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    wait = torch.cuda.synchronize if device != 'cpu' else lambda: None
-    for _ in range(runs + 1):
+    wait = torch.cuda.synchronize if args.device != 'cpu' else lambda: None
+    for _ in range(args.runs + 1):
         for name, way in ways.items():
             wait()
             start = time.perf_counter()
@@ -91,26 +87,24 @@ def gpu_peak(call: Callable[[], object]) -> float:
     return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
-def peak_memory(make: Callable[..., Callable], *args: object, device: str = 'cpu',
-                threads: int = 1) -> float:
-    """Measure the MiB that the call made by ``make(*args)`` adds to the peak of a new process.
+def peak_memory(args: argparse.Namespace, make: Callable[..., Callable], *given: object) -> float:
+    """Measure the MiB that the call of ``make(*given, device)`` adds to the peak of a new process.
 
-    Of the GPU's memory if ``device`` is one, else of the process's (Linux).
+    Of the GPU's memory if ``args.device`` is one, else of the process's (Linux).
     """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
-        return pool.submit(_rise, make, args, device, threads).result()
+        return pool.submit(_rise, args, make, given).result()
 
 
-def _rise(make: Callable[..., Callable], args: tuple, device: str, threads: int) -> float:
-    torch.set_num_threads(threads)
+def _rise(args: argparse.Namespace, make: Callable[..., Callable], given: tuple) -> float:
+    torch.set_num_threads(args.threads)
     init_default_scope('mmseg')
-    call = make(*args)
-    if device != 'cpu':
+    call = make(*given, args.device)
+    if args.device != 'cpu':
         return gpu_peak(call)
 
     def status(field: str) -> int:  # VmRSS: KiB held now; VmHWM: the most held
-        lines = Path('/proc/self/status').read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(field))
+        return int(re.search(rf'{field}:\s+(\d+)', Path('/proc/self/status').read_text())[1])
 
     Path('/proc/self/clear_refs').write_text('5')  # the peak counts from here
     before = status('VmRSS')
@@ -121,18 +115,15 @@ def _rise(make: Callable[..., Callable], args: tuple, device: str, threads: int)
 def kept_bytes(function: Callable[[], object], given: Sequence[Tensor]) -> int:
     """Count the bytes that autograd saves during a call, each storage once, without ``given``."""
     there = {tensor.untyped_storage().data_ptr() for tensor in given}
-    kept: dict[int, torch.UntypedStorage] = {}
+    kept: dict[int, torch.UntypedStorage] = {}  # held here, so that no other gets its address
 
     def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in there:
-            # Held here, so that no other storage gets its address.
-            kept[storage.data_ptr()] = storage
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         result = function()  # noqa: F841  (alive while its storages are counted)
-    return sum(storage.nbytes() for storage in kept.values())
+    return sum(storage.nbytes() for place, storage in kept.items() if place not in there)
 
 
 def device_line(device: str = 'cpu') -> str:
@@ -140,10 +131,9 @@ def device_line(device: str = 'cpu') -> str:
     if device != 'cpu':
         return f'{torch.cuda.get_device_name(device)}; torch {torch.__version__}'
     info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next((line.split(':')[1].strip() for line in lines if 'model name' in line),
-                platform.machine())
-    return f'{name}, {torch.get_num_threads()} threads; torch {torch.__version__}'
+    name = re.search(r'model name\s*: (.*)', info.read_text() if info.exists() else '')
+    return (f'{name[1] if name else platform.machine()}, {torch.get_num_threads()} threads; '
+            f'torch {torch.__version__}')
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -153,9 +143,6 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -
         cells = [f'{cell:.4g}' if isinstance(cell, float) else str(cell) for cell in row]
         lines.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines) + '\n'
-
-
-# ------------------------------------------------------------------ heads and models
 
 
 def build_head(num_classes: int, device: str) -> LRRHead:
@@ -197,14 +184,12 @@ def head_step(which: str, size: int, classes: int, device: str) -> Callable[[], 
     """Prepare a training step of the textbook port, our head, or ours with ``with_cp``."""
     head = build_head(classes, device).train()
     head.with_cp = which == 'ours, with_cp'
-    port = TextbookHead(head)
     features = build_features(size, 1, device)
     labels = block_labels(size, 1, classes).to(device)
     # What recomputing imports at its first use (80 MiB) is not the head's.
     checkpoint(torch.relu, torch.zeros(1, requires_grad=True), use_reentrant=False)
-    if which == 'textbook':
-        return lambda: training_step(port, features, lambda: port.loss(features, labels))
-    return lambda: training_step(head, features, lambda: head_loss(head, features, labels))
+    loss = TextbookHead(head).loss if which == 'textbook' else partial(head_loss, head)
+    return lambda: training_step(head, features, lambda: loss(features, labels))
 
 
 def build_model(name: str, num_classes: int) -> nn.Module:
@@ -247,86 +232,71 @@ def model_call(name: str, mode: str, size: int, classes: int, device: str,
     return train if mode == 'train' else torch.no_grad()(lambda: model(image))
 
 
-# ------------------------------------------------------------------ the parts
-
-
 def compare_parts(args: argparse.Namespace, size: int, classes: int
-                  ) -> tuple[list[tuple], dict[str, float]]:
-    """Time mask, reconstruction, head and DE targets against their textbook ports.
-
-    Returns:
-        Rows of a table, and the ratios by name.
-    """
-    device = args.device
-    head = build_head(classes, device)
-    port = TextbookHead(head)
-    features = build_features(size, 1, device)
-    labels = block_labels(size, 1, classes).to(device)
-    array = labels.cpu().numpy()
-    scores = 3 * torch.randn(1, classes, size, size, device=device)
+                  ) -> tuple[dict[str, float], str]:
+    """Time mask, reconstruction, head and DE targets against the port; give ratios and a table."""
+    head = build_head(classes, args.device)
+    port, bases = TextbookHead(head), head.levels['4x'].reconstruction.bases
+    features = build_features(size, 1, args.device)
+    labels = block_labels(size, 1, classes).to(args.device)
+    scores = 3 * torch.randn(1, classes, size, size, device=args.device)
     p, grad = scores.softmax(dim=1), torch.randn_like(scores)
-    mask, bases = BoundaryMask(window=9), head.levels['4x'].reconstruction.bases
-    coefficients = torch.randn(1, classes * 10, size // 4, size // 4, device=device)
+    coefficients = torch.randn(1, classes * 10, size // 4, size // 4, device=args.device)
 
-    def step(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], object]:
-        leaf = x.clone().requires_grad_()
-        return lambda: torch.autograd.grad(function(leaf), leaf, grad)
+    def gradient(way: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, ...]:
+        leaf = x.detach().requires_grad_()
+        return torch.autograd.grad(way(leaf), leaf, grad)
 
-    ways = {
-        'mask_forward': (
-            'mask of given probabilities, forward',
-            lambda: pooled_range(p), lambda: sliding_range(p, 9)),
-        'mask_with_softmax': (
-            'mask with its softmax, forward', lambda: textbook_mask(scores), lambda: mask(scores)),
-        'mask_train': (
-            'mask of given probabilities, forward + backward',
-            step(pooled_range, p), step(lambda x: sliding_range(x, 9), p)),
-        'reconstruction_forward': (
-            'reconstruction (4x), forward',
-            lambda: textbook_reconstruction(coefficients, bases),
-            lambda: reconstruct(coefficients, bases)),
-        'reconstruction_train': (
-            'reconstruction (4x), forward + backward',
-            step(lambda x: textbook_reconstruction(x, bases), coefficients),
-            step(lambda x: reconstruct(x, bases), coefficients)),
-        'head_forward': (
-            'head, forward', lambda: port(features), lambda: head.forward_levels(features)),
-        'head_train': (
-            'head, forward + losses + backward',
-            lambda: training_step(port, features, lambda: port.loss(features, labels)),
-            lambda: training_step(head, features, lambda: head_loss(head, features, labels))),
-        'targets_every_pixel': (
-            'DE targets, every pixel',
-            lambda: textbook_targets(array, classes),
-            lambda: dilation_erosion_targets(labels, classes)),
-        'targets': (
-            'DE targets, every 8th pixel (as trained)',
-            lambda: textbook_targets(array, classes),
-            lambda: dilation_erosion_targets(labels, classes, stride=8)),
-    }
+    def plain_targets(labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        return textbook.textbook_targets(labels.cpu().numpy(), classes)
+
+    ranges = textbook.pooled_range, partial(sliding_range, window=9)
+    paint = [partial(way, bases=bases) for way in (textbook.textbook_reconstruction, reconstruct)]
+    # Name of the ratio, what is compared, the textbook's way and ours, what they are given.
+    compared = (
+        ('mask_forward', 'mask of given probabilities, forward', ranges, p),
+        ('mask_with_softmax', 'mask with its softmax, forward',
+         (textbook.textbook_mask, BoundaryMask(window=9)), scores),
+        ('mask_train', 'mask of given probabilities, forward + backward',
+         [partial(gradient, way) for way in ranges], p),
+        ('reconstruction_forward', 'reconstruction (4x), forward', paint, coefficients),
+        ('reconstruction_train', 'reconstruction (4x), forward + backward',
+         [partial(gradient, way) for way in paint], coefficients),
+        ('head_forward', 'head, forward', (port, head.forward_levels), features),
+        ('head_train', 'head, forward + losses + backward',
+         [partial(training_step, head, loss=partial(loss, features, labels))
+          for loss in (port.loss, partial(head_loss, head))], features),
+        ('targets_every_pixel', 'DE targets, every pixel',
+         (plain_targets, partial(dilation_erosion_targets, num_classes=classes)), labels),
+        ('targets', 'DE targets, every 8th pixel (as trained)',
+         (plain_targets, partial(dilation_erosion_targets, num_classes=classes, stride=8)), labels),
+    )
     rows, ratios = [], {}
-    for key, (what, textbook, ours) in ways.items():
-        if key.split('_')[0] not in args.parts:
-            continue
-        with torch.set_grad_enabled(key.endswith('train')):
-            taken = seconds({'textbook': textbook, 'ours': ours}, args.runs, device)
-        ratios[key] = taken['textbook'] / taken['ours']
-        rows.append((what, *taken.values(), ratios[key]))
+    for key, what, ways, given in compared:
+        if key.split('_')[0] in args.parts:
+            with torch.set_grad_enabled(key.endswith('train')):
+                calls = {number: partial(way, given) for number, way in enumerate(ways)}
+                plain, ours = seconds(calls, args).values()
+            ratios[key] = plain / ours
+            rows.append((what, plain, ours, ratios[key]))
+    text = table(f'Parts, {size}x{size}, {classes} classes: seconds',
+                 ('part', 'textbook', 'ours', 'ratio'), rows) if rows else ''
     if 'head' in args.parts:
         with torch.no_grad():
             taken = seconds({
                 'convolutions': lambda: [
                     level.coefficients(feature) for level, feature in
                     zip(head.levels.values(), reversed(features), strict=True)],
-                'head': lambda: head.forward_levels(features)}, args.runs, device)
+                'head': lambda: head.forward_levels(features)}, args)
         ratios['head_over_its_convolutions'] = taken['head'] / taken['convolutions']
-    return rows, ratios
+        text += (f"The head's forward pass takes {ratios['head_over_its_convolutions']:.3g} times "
+                 'what its coefficient convolutions take alone.\n')
+    return ratios, text
 
 
-def compare_memory(args: argparse.Namespace) -> tuple[float, str]:
+def compare_memory(args: argparse.Namespace) -> tuple[dict[str, float], str]:
     """Measure the peak of a training step of the head, and count what its levels keep."""
-    peaks = {which: peak_memory(head_step, which, args.size, args.classes, args.device,
-                                device=args.device, threads=args.threads)
+    peaks = {which: peak_memory(args, head_step, which, args.size, args.classes)
              for which in ('textbook', 'ours', 'ours, with_cp')}
     head = build_head(args.classes, args.device).train()
     port = TextbookHead(head)
@@ -335,7 +305,7 @@ def compare_memory(args: argparse.Namespace) -> tuple[float, str]:
     kept = [kept_bytes(lambda: port(features), given)]
     for head.with_cp in (False, True):
         kept.append(kept_bytes(lambda: head.forward_levels(features), given))
-    return peaks['ours'] / peaks['textbook'], table(
+    return {'head_train_peak_memory': peaks['ours'] / peaks['textbook']}, table(
         'Memory of a training step of the head (features given), MiB',
         ('head', 'peak', '/ textbook', 'kept for the backward pass'),
         [(which, used, used / peaks['textbook'], size / 2**20)
@@ -344,13 +314,16 @@ def compare_memory(args: argparse.Namespace) -> tuple[float, str]:
 
 def compare_models(args: argparse.Namespace, size: int, classes: int, more: bool
                    ) -> tuple[dict[str, float], str]:
-    """Time whole models; with ``more``, their training steps too, beside MACs and memory."""
+    """Time whole models; with ``more``, their training steps too, beside MACs and memory.
+
+    Gives the seconds of the forward passes by model, and a table.
+    """
     models = {name: build_model(name, classes).to(args.device)
               for name in list(ALL_MODELS)[:None if args.models else 2]}
 
     def timed(mode: str) -> dict[str, float]:
         return seconds({name: model_call(name, mode, size, classes, args.device, model)
-                        for name, model in models.items()}, args.runs, args.device)
+                        for name, model in models.items()}, args)
 
     forward = timed('forward')
     header = ['model', 'M parameters', 'forward, s', '/ LRR-4x']
@@ -361,37 +334,37 @@ def compare_models(args: argparse.Namespace, size: int, classes: int, more: bool
                    'peak training step, MiB']
         train = timed('train')
         for row in rows:
+            name = row[0]
             # mmengine counts a multiplication and its addition as one.
             flops = get_model_complexity_info(
-                models[row[0]], (3, size, size), show_table=False, show_arch=False)['flops']
-            row += [flops / 1e9, train[row[0]], train[row[0]] / train['LRR-4x'], *(
-                peak_memory(model_call, row[0], mode, size, classes, args.device,
-                            device=args.device, threads=args.threads)
+                models[name], (3, size, size), show_table=False, show_arch=False)['flops']
+            row += [flops / 1e9, train[name], train[name] / train['LRR-4x'], *(
+                peak_memory(args, model_call, name, mode, size, classes)
                 for mode in ('forward', 'train'))]
     return forward, table('Whole models, ResNet-101', header, rows)
 
 
 def growth_table(args: argparse.Namespace) -> str:
     """Compare the chosen parts and whole models at other sizes and numbers of classes."""
-    rows, header = [], []
+    rows = []
     for size, classes in GROWTH:
-        _, ratios = compare_parts(args, size, classes)
+        ratios, _ = compare_parts(args, size, classes)
         if 'models' in args.parts:
             forward, _ = compare_models(args, size, classes, more=False)
             ratios['LRR-4x, s'] = forward.pop('LRR-4x')
             ratios |= {f'{name} / LRR-4x': taken / ratios['LRR-4x, s']
                        for name, taken in forward.items()}
         rows.append((f'{size}x{size}', classes, *ratios.values()))
-        header = [key.replace('_', ' ') for key in ratios]
+    header = [key.replace('_', ' ') for key in ratios]
     return table('Growth: textbook / ours', ('image', 'classes', *header), rows)
 
 
-def cost_of_step(cfg: Config, device: str) -> dict[str, float]:
+def cost_of_step(cfg: Config, device: str) -> dict[str, float | None]:
     """Run one training step of one image at a config's own size.
 
     Returns:
         Number of ``weights``, ``operations`` of the step (a multiplication and an addition are
-        two), bytes ``kept`` for the backward pass and, on a GPU, the ``peak`` in MiB.
+        two), bytes ``kept`` for the backward pass, and a GPU's ``peak`` in MiB.
     """
     size = cfg.model.data_preprocessor.get('size') or cfg.crop_size
     if cfg.model.decode_head.type == 'LRRHead':  # count the operations that a GPU does
@@ -403,20 +376,17 @@ def cost_of_step(cfg: Config, device: str) -> dict[str, float]:
             module.eval()
     image = torch.randn(1, 3, *size, device=device)
     labels = torch.randint(0, cfg.model.decode_head.num_classes, (1, *size), device=device)
-    found = {'weights': sum(parameter.numel() for parameter in model.parameters())}
+    losses, kept = [], []
 
     def step() -> None:
-        losses = []
-        found['kept'] = kept_bytes(lambda: losses.append(model_loss(model, image, labels)),
-                                   list(model.state_dict().values()))
+        kept.append(kept_bytes(lambda: losses.append(model_loss(model, image, labels)),
+                               list(model.state_dict().values())))
         losses[0].backward()
 
     with FlopCounterMode(display=False) as counter:
-        if device == 'cpu':
-            step()
-        else:
-            found['peak'] = gpu_peak(step)
-    return found | {'operations': counter.get_total_flops()}
+        peak = step() if device == 'cpu' else gpu_peak(step)
+    return dict(weights=sum(parameter.numel() for parameter in model.parameters()),
+                operations=counter.get_total_flops(), kept=kept[0], peak=peak)
 
 
 def cost_table(args: argparse.Namespace) -> str:
@@ -443,7 +413,7 @@ def cost_table(args: argparse.Namespace) -> str:
         rows.append((path.stem, batch, f'{found["weights"] / 1e6:.0f}',
                      f'{found["operations"] / 1e9:.0f}', f'{found["kept"] / 1e6:.0f}',
                      f'{memory / 1e9:.1f}', f'{images / 1e3:.0f}', f'{hours:.1f}',
-                     f'{found["peak"]:.0f}' if 'peak' in found else '-'))
+                     f'{found["peak"]:.0f}' if found['peak'] else '-'))
     return table('What training costs', (
         'config', 'batch', 'weights, M', 'GFLOP per image', 'kept, MB per image',
         'batch, GB (est.)', 'images, k', f'hours at {args.tflops:g} TFLOP/s (est.)',
@@ -473,21 +443,15 @@ def main() -> None:
     parser.add_argument('--tflops', type=float, default=20, help='of cost: 10^12 operations per '
                         'second that a GPU keeps up (default: %(default)s)')
     args = parser.parse_args()
-    if args.size % 64:
-        parser.error(f'--size must be a multiple of 64, got {args.size}')
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     init_default_scope('mmseg')
     print(f'{device_line(args.device)}; batch 1, median of {args.runs}\n')
-    rows, ratios = compare_parts(args, args.size, args.classes)
-    if rows:
-        print(table(f'Parts, {args.size}x{args.size}, {args.classes} classes: seconds',
-                    ('part', 'textbook', 'ours', 'ratio'), rows))
-    if 'head' in args.parts:
-        print(f"The head's forward pass takes {ratios['head_over_its_convolutions']:.3g} times "
-              'what its coefficient convolutions take alone.\n')
+    ratios, text = compare_parts(args, args.size, args.classes)
+    print(text)
     if 'memory' in args.parts:
-        ratios['head_train_peak_memory'], text = compare_memory(args)
+        found, text = compare_memory(args)
+        ratios |= found
         print(text)
     if 'models' in args.parts:
         forward, text = compare_models(args, args.size, args.classes, more=args.models)

@@ -3,7 +3,7 @@
 
 import argparse
 
-# Before the toolbox: it prepares the stack and registers the package.
+# Before mmseg: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
 
 # isort: split

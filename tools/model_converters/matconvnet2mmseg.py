@@ -1,41 +1,30 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Convert the authors' released networks, or the ImageNet one they start from, to a checkpoint."""
+"""Convert a MatConvNet network to a checkpoint.
+
+A released LRR network (VGG-16), or imagenet-vgg-verydeep-16.mat for the VGG16FC backbone
+(init_cfg=dict(type='Pretrained', checkpoint=DST, prefix='backbone.')). On any error nothing is
+written.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
-# Before the toolbox: it prepares the stack and registers the package.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 from mmengine.config import Config
 
 from mmseg_lrr.converters.config_check import config_differences
 from mmseg_lrr.converters.matconvnet import from_matconvnet
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(
-        description='Convert a MatConvNet network to a checkpoint: a released LRR network '
-        '(VGG-16), or imagenet-vgg-verydeep-16.mat for the VGG16FC backbone '
-        "(init_cfg=dict(type='Pretrained', checkpoint=DST, prefix='backbone.')). "
-        'On any error nothing is written.'
-    )
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('src', metavar='SRC.mat', type=Path, help='MATLAB file, v7 or v7.3')
     parser.add_argument('dst', metavar='DST.pth', type=Path, help='checkpoint to write')
-    parser.add_argument(
-        '--window',
-        type=int,
-        help="side of the boundary mask's window, if the file does not say it (9 for the VOC "
-        'network, 17 for the Cityscapes one)',
-    )
+    parser.add_argument('--window', type=int, help="side of the boundary mask's window, if the "
+                        'file does not say it (9 for the VOC network, 17 for the Cityscapes one)')
     parser.add_argument('--config', type=Path, help='config to compare the network with')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     config = Config.fromfile(args.config) if args.config else None
     try:
         conversion = from_matconvnet(args.src, window=args.window)

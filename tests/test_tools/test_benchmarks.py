@@ -1,40 +1,35 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """What the benchmarks compare, count and print; not what they measure."""
 
-import importlib
 import json
 import math
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from unittest import mock
 
+import crf
+import gpu
+import heads
 import numpy as np
 import pytest
+import textbook
 import torch
 from mmengine.config import Config
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / 'tools' / 'benchmarks'))
+from mmseg_lrr.models.post_processing.dense_crf import DenseCRF
+from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
 
-# isort: split
-import crf  # noqa: E402
-import heads  # noqa: E402
-import textbook  # noqa: E402
-
-from mmseg_lrr.models.post_processing.dense_crf import DenseCRF  # noqa: E402
-from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets  # noqa: E402
-
-CONFIGS = ROOT / 'configs' / 'lrr'
+SMALL = ('--size', 64, '--classes', 5, '--runs', 1)
 
 
 @pytest.fixture
-def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    """Run a benchmark in this process; give its tables' rows as lists of cells."""
-    def run(name: str, *arguments: object) -> list[list[str]]:
-        monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
-        importlib.import_module(name).main()
-        return [line.strip('| ').split(' | ') for line in capsys.readouterr().out.splitlines()
-                if line.startswith('| ')]
+def printed(call: Callable) -> Callable[..., list[list[str]]]:
+    """Run a benchmark; give its tables' rows as lists of cells."""
+    def run(module: ModuleType, *arguments: object) -> list[list[str]]:
+        threads = () if module is gpu else ('--threads', torch.get_num_threads())
+        return [line.strip('| ').split(' | ')
+                for line in call(module, *threads, *arguments).splitlines() if line[:2] == '| ']
     return run
 
 
@@ -46,7 +41,7 @@ def test_textbook_port_is_the_same_network() -> None:
     labels = textbook.block_labels(64, 2, 5)
     torch.testing.assert_close(head.forward_levels(features), port(features))
 
-    def gradients(module: torch.nn.Module, loss) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def gradients(module: torch.nn.Module, loss: Callable) -> tuple:
         heads.training_step(module, features, loss)
         return loss(), [item.grad.clone() for item in (*features, *head.parameters())
                         if item.grad is not None]
@@ -65,10 +60,11 @@ def test_textbook_targets_are_the_same(stride: int) -> None:
         torch.testing.assert_close(mine.double(), sampled)
 
 
-def test_parts_can_be_chosen(printed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_can_be_chosen(printed: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                             ) -> None:
     monkeypatch.setattr(heads, 'GROWTH', ((64, 5), (128, 3)))
-    rows = printed('heads', '--parts', 'mask', 'targets', '--size', 64, '--classes', 5, '--runs', 1,
-                   '--threads', torch.get_num_threads(), '--growth', '--json', tmp_path / 'r.json')
+    rows = printed(heads, *SMALL, '--parts', 'mask', 'targets', '--growth', '--json',
+                   tmp_path / 'r.json')
     ratios = json.loads((tmp_path / 'r.json').read_text())['ratios']
     assert list(ratios) == [
         'mask_forward', 'mask_with_softmax', 'mask_train', 'targets_every_pixel', 'targets']
@@ -78,9 +74,8 @@ def test_parts_can_be_chosen(printed, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_heads_writes_all_ratios(printed, tmp_path: Path) -> None:
-    printed('heads', '--size', 64, '--classes', 5, '--runs', 1,
-            '--threads', torch.get_num_threads(), '--json', tmp_path / 'ratios.json')
+def test_heads_writes_all_ratios(printed: Callable, tmp_path: Path) -> None:
+    printed(heads, *SMALL, '--json', tmp_path / 'ratios.json')
     ratios = json.loads((tmp_path / 'ratios.json').read_text())['ratios']
     assert set(ratios) == {
         'mask_forward', 'mask_with_softmax', 'mask_train', 'reconstruction_forward',
@@ -89,17 +84,14 @@ def test_heads_writes_all_ratios(printed, tmp_path: Path) -> None:
     assert all(math.isfinite(value) and value > 0 for value in ratios.values())
 
 
-def test_recomputing_keeps_less(printed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, 'peak_memory', lambda *args, **kwargs: 2.0)
-    _, *rows = printed('heads', '--parts', 'memory', '--size', 64, '--classes', 5,
-                       '--threads', torch.get_num_threads())
-    port, ours, recomputing = (float(row[-1]) for row in rows)
-    assert 0 < recomputing < ours < port
-
-
-def test_bytes_kept_are_counted_once() -> None:
+def test_bytes_kept_for_the_backward_pass(printed: Callable, monkeypatch: pytest.MonkeyPatch
+                                          ) -> None:
     x, given = torch.randn(10, requires_grad=True), torch.randn(10)
     assert heads.kept_bytes(lambda: (x * given).exp(), [x, given]) == 40  # exp keeps its result
+    monkeypatch.setattr(heads, 'peak_memory', lambda *args: 2.0)
+    _, *rows = printed(heads, *SMALL, '--parts', 'memory')
+    port, ours, recomputing = (float(row[-1]) for row in rows)
+    assert 0 < recomputing < ours < port
 
 
 def test_step_of_a_whole_model_has_all_losses() -> None:
@@ -113,17 +105,17 @@ def test_step_of_a_whole_model_has_all_losses() -> None:
     assert all(item.grad is not None for item in model.parameters())
 
 
-def test_cost_follows_from_one_step(printed) -> None:
-    found = dict(weights=2 * 10**6, operations=10**12, kept=10**9)
+def test_cost_follows_from_one_step(printed: Callable, repo_root: Path) -> None:
+    found = dict(weights=2 * 10**6, operations=10**12, kept=10**9, peak=None)
     with mock.patch.object(heads, 'cost_of_step', return_value=found):
-        _, row = printed('heads', '--parts', 'cost', '--threads', torch.get_num_threads(),
-                         '--gpus', 2, '--configs', CONFIGS / 'lrr4x_r18_camvid.py')
+        _, row = printed(heads, '--parts', 'cost', '--gpus', 2, '--configs',
+                         repo_root / 'configs/lrr/lrr4x_r18_camvid.py')
     # AdamW: four values per weight; 4000 iterations of 8 images on 2 GPUs; 20 TFLOP/s.
     assert row == ['lrr4x_r18_camvid', '8', '2', '1000', '1000', '8.0', '64', '0.9', '-']
 
 
-def test_a_real_step_is_counted() -> None:
-    cfg = Config.fromfile(CONFIGS / 'lrr4x_r18_shapes_demo.py')
+def test_a_real_step_is_counted(repo_root: Path) -> None:
+    cfg = Config.fromfile(repo_root / 'configs/lrr/lrr4x_r18_shapes_demo.py')
     cfg.model.data_preprocessor.size = (32, 32)
     small = heads.cost_of_step(cfg, 'cpu')
     cfg.model.data_preprocessor.size = (64, 32)
@@ -133,36 +125,25 @@ def test_a_real_step_is_counted() -> None:
     assert large['kept'] == pytest.approx(2 * small['kept'], rel=0.1)
 
 
-def test_gpu_suite_runs_on_a_cpu(printed) -> None:
-    rows = printed('gpu', '--device', 'cpu', '--size', 64, '--classes', 5, '--batches', 1, 2,
-                   '--ways', 'float32', 'with_cp', '--runs', 1, '--names', 'head of LRR-4x')
+def test_gpu_suite_runs_on_a_cpu(printed: Callable) -> None:
+    rows = printed(gpu, *SMALL, '--device', 'cpu', '--batches', 1, 2, '--ways', 'float32',
+                   'with_cp', '--names', 'head of LRR-4x')
     cells = {tuple(row[1:4]): float(row[4]) for row in rows if row[0] == 'head of LRR-4x'}
     assert set(cells) == {(batch, way, what) for batch in '12' for way in ('float32', 'with_cp')
                           for what in ('forward', 'training step')}
     assert all(milliseconds > 0 for milliseconds in cells.values())
-    parity = rows[-3:]
-    assert [row[0] for row in parity][1:] == ['DE targets', 'CRF']
-    assert all(float(row[1]) < 1e-5 for row in parity)
+    assert [row[0] for row in rows[-3:]] == ['head and its gradients', 'DE targets', 'CRF']
+    assert all(float(row[1]) < 1e-5 for row in rows[-3:])
 
 
-def test_places_that_would_wait_are_counted() -> None:
-    gpu = importlib.import_module('gpu')
-    with gpu.Readings() as readings:
-        x = torch.ones(3)
-        float(x.sum()), x.nonzero()
-        bool(x.any())
-    assert sorted(readings.places.values()) == [1, 2]
-    assert all(name.startswith('tests/test_tools/test_benchmarks.py:') for name in readings.places)
-
-
-def test_crf_stands_beside_a_reference(printed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crf_stands_beside_a_reference(printed: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crf, 'peak_memory', lambda *args: 1.0)
-    if importlib.util.find_spec('pydensecrf') is None:  # something else that gives marginals
+    if crf.importlib.util.find_spec('pydensecrf') is None:  # something else that gives marginals
         monkeypatch.setattr(crf.importlib.util, 'find_spec', lambda name: True)
         monkeypatch.setattr(crf, 'pydensecrf_inference', lambda image, probs, preset: DenseCRF(
             preset=preset)(image, probs) + np.float32(1e-6))
     header, *rows = printed(
-        'crf', '--sizes', '40x30x3', '--runs', 1, '--presets', 'kraehenbuehl', 'deeplab_v1')
+        crf, '--sizes', '40x30x3', '--runs', 1, '--presets', 'kraehenbuehl', 'deeplab_v1')
     assert [row[1] for row in rows] == ['kraehenbuehl', 'deeplab_v1']
     for row in rows:
         assert len(row) == len(header) and float(row[2]) > 0

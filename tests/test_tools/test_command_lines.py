@@ -18,11 +18,10 @@ def imported(path: Path) -> list[str]:
     """The modules that a file imports when it starts, in order, those of siblings among them."""
     names = []
     for node in ast.parse(path.read_text()).body:
-        found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
-            [node.module] if isinstance(node, ast.ImportFrom) else [])
-        for name in found:
-            sibling = path.parent / f'{name}.py'
-            names += imported(sibling) if sibling.exists() else [name]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for name in [getattr(node, 'module', None) or node.names[0].name]:
+                sibling = path.parent / f'{name}.py'
+                names += imported(sibling) if sibling.exists() else [name]
     return names
 
 

@@ -20,7 +20,7 @@ VGG = (
     ('conv3_1', 3, 128, 256), ('conv3_2', 3, 256, 256), ('conv3_3', 3, 256, 256),
     ('conv4_1', 3, 256, 512), ('conv4_2', 3, 512, 512), ('conv4_3', 3, 512, 512),
     ('conv5_1', 3, 512, 512), ('conv5_2', 3, 512, 512), ('conv5_3', 3, 512, 512),
-)  # fmt: skip
+)
 # How the released Cityscapes file spells what it does not spell in the usual way.
 CITYSCAPES_SPELLING = {
     'bases_coef_16xf': 'bases_coef_16sf',
@@ -41,16 +41,9 @@ OTHER_SPELLING = {
 }
 
 
-def random_params(
-    seed: int,
-    *,
-    num_classes: int,
-    num_bases: int = 10,
-    fc_channels: int = 4096,
-    levels: tuple[str, ...] = LEVELS,
-    de_levels: tuple[str, ...] = ('32x',),
-    hollow_vgg: bool = False,
-) -> dict[str, np.ndarray]:
+def random_params(seed: int, *, num_classes: int, num_bases: int = 10, fc_channels: int = 4096,
+                  levels: tuple[str, ...] = LEVELS, de_levels: tuple[str, ...] = ('32x',),
+                  hollow_vgg: bool = False) -> dict[str, np.ndarray]:
     """Random weights by usual name, scaled so that features and scores are of size 1.
 
     With ``hollow_vgg``, VGG-16's convolutions are zeros that need no time and no memory.
@@ -59,15 +52,12 @@ def random_params(
 
     def normal(scale: float, *shape: int) -> np.ndarray:
         # MATLAB's order of elements.
-        array = rng.standard_normal(shape[::-1], np.float32)
-        array *= np.float32(scale)
-        return array.T
+        return (rng.standard_normal(shape[::-1], np.float32) * np.float32(scale)).T
 
     def convolution(name: str, size: int, inputs: int, outputs: int, gain: float) -> dict:
-        return {
-            name + 'f': normal((gain / (size * size * inputs)) ** 0.5, size, size, inputs, outputs),
-            name + 'b': normal(0.1, 1, outputs),
-        }
+        scale = (gain / (size * size * inputs)) ** 0.5
+        return {name + 'f': normal(scale, size, size, inputs, outputs),
+                name + 'b': normal(0.1, 1, outputs)}
 
     params = {}
     for name, size, inputs, outputs in VGG:
@@ -102,31 +92,22 @@ def random_params(
     return params
 
 
-def make_net(
-    params: dict[str, np.ndarray],
-    *,
-    spelling: dict[str, str] | None = None,
-    window: int | None = None,
-    classes: list[str] | None = None,
-) -> list[dict[str, object]]:
+def make_net(params: dict[str, np.ndarray], *, spelling: dict[str, str] | None = None,
+             window: int | None = None, classes: list[str] | None = None
+             ) -> list[dict[str, object]]:
     """The struct ``net``; with ``window``, ``net.layers`` is there too."""
     names = {name: (spelling or {}).get(name, name) for name in params}
     # VGG's own averageImage is not the one that LRR uses.
     normalization = dict(averageImage=np.full((1, 1, 3), 120, np.float32), rgbMean=RGB_MEAN)
     net: dict[str, object] = dict(
         vars=[dict(name='input', precious=False), dict(name='x1', precious=False)],
-        params=[
-            dict(name=names[name], value=value, learningRate=1.0, weightDecay=1.0)
-            for name, value in params.items()
-        ],
-        meta=[dict(normalization=[normalization], classes=classes or [])],
-    )
+        params=[dict(name=names[name], value=value, learningRate=1.0, weightDecay=1.0)
+                for name, value in params.items()],
+        meta=[dict(normalization=[normalization], classes=classes or [])])
     if window is not None:
-        net['layers'] = [_pooling('pool1', 2), _pooling('prob_other', 5)] + [
+        net['layers'] = [_pooling('pool1', 2), _pooling('prob_other', 5), *(
             _pooling(f'{sign}prob_dilate_{level}', window)
-            for level in LEVELS[:3]
-            for sign in ('', 'neg_')
-        ]
+            for level in LEVELS[:3] for sign in ('', 'neg_'))]
     return [net]
 
 

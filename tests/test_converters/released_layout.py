@@ -23,22 +23,14 @@ VGG = (
 )
 # How the released Cityscapes file spells what it does not spell in the usual way.
 CITYSCAPES_SPELLING = {
-    'bases_coef_16xf': 'bases_coef_16sf',
-    'dil_seg_deconv_32xb': 'dil_mask_deconv32sb',
-    'ero_seg32x_coeff': 'ero_mask32s_coeff',
-    'ero_seg_deconv_32xb': 'ero_mask_deconv32sb',
-}
+    'bases_coef_16xf': 'bases_coef_16sf', 'dil_seg_deconv_32xb': 'dil_mask_deconv32sb',
+    'ero_seg32x_coeff': 'ero_mask32s_coeff', 'ero_seg_deconv_32xb': 'ero_mask_deconv32sb'}
 # The other way round: what is usual there is old here.
 OTHER_SPELLING = {
-    'bases_coef_16xb': 'bases_coef_16sb',
-    'bases_coef_32xf': 'bases_coef_32sf',
-    'bases_coef_4xb': 'bases_coef_4sb',
-    'dil_seg32x_coeff': 'dil_mask32s_coeff',
-    'dil_seg32x_coefb': 'dil_mask32s_coefb',
-    'ero_seg32x_coefb': 'ero_mask32s_coefb',
-    'dil_seg_deconv_32xf': 'dil_mask_deconv32sf',
-    'ero_seg_deconv_32xf': 'ero_mask_deconv32sf',
-}
+    'bases_coef_16xb': 'bases_coef_16sb', 'bases_coef_32xf': 'bases_coef_32sf',
+    'bases_coef_4xb': 'bases_coef_4sb', 'dil_seg32x_coeff': 'dil_mask32s_coeff',
+    'dil_seg32x_coefb': 'dil_mask32s_coefb', 'ero_seg32x_coefb': 'ero_mask32s_coefb',
+    'dil_seg_deconv_32xf': 'dil_mask_deconv32sf', 'ero_seg_deconv_32xf': 'ero_mask_deconv32sf'}
 
 
 def random_params(seed: int, *, num_classes: int, num_bases: int = 10, fc_channels: int = 4096,
@@ -60,12 +52,12 @@ def random_params(seed: int, *, num_classes: int, num_bases: int = 10, fc_channe
                 name + 'b': normal(0.1, 1, outputs)}
 
     params = {}
-    for name, size, inputs, outputs in VGG:
+    for name, *shape in VGG:
         if hollow_vgg:
-            params[name + 'f'] = np.broadcast_to(np.float32(0), (size, size, inputs, outputs))
-            params[name + 'b'] = np.broadcast_to(np.float32(0), (1, outputs))
+            params[name + 'f'] = np.broadcast_to(np.float32(0), (shape[0], *shape))
+            params[name + 'b'] = np.broadcast_to(np.float32(0), (1, shape[-1]))
         else:
-            params |= convolution(name, size, inputs, outputs, 2.0)
+            params |= convolution(name, *shape, 2.0)
     # The image's own size.
     params['conv1_1f'] = params['conv1_1f'] / np.float32(70)
     params |= convolution('fc6', 7, 512, fc_channels, 2.0)
@@ -127,7 +119,7 @@ def make_simplenn(params: dict[str, np.ndarray], *, old: bool = False) -> dict[s
     """
     params = params | dict(fc8f=np.zeros((1, 1, 8, 10), np.float32), fc8b=np.zeros((1, 10)))
     layers = []
-    for name in [name for name, *_ in VGG] + ['fc6', 'fc7', 'fc8']:
+    for name in [*(name for name, *_ in VGG), 'fc6', 'fc7', 'fc8']:
         filters, biases = params[name + 'f'], params[name + 'b']
         values = dict(filters=filters, biases=biases) if old else dict(weights=[filters, biases])
         layers += [[dict(name=name, type='conv', **values)], [dict(name='relu', type='relu')]]

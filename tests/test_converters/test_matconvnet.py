@@ -60,12 +60,11 @@ def test_every_number_arrives_to_the_last_bit(tmp_path, params, write, spelling,
     conversion = from_matconvnet(path, window=None if window else 11, fc_channels=FC_CHANNELS)
     assert_same(conversion.state_dict, expected_state_dict(params, 21))
     assert conversion.warnings == []
-    network = dict(num_classes=21, num_bases=10, levels=list(LEVELS), mask_window=window or 11)
-    network |= dict(dilation_erosion_levels=['32x'], mean=RGB_MEAN.ravel().tolist(), classes=voc)
     assert conversion.meta == dict(
-        lrr=dict(**network, source='model.mat'),
-        dataset_meta=dict(classes=voc, palette=get_palette('voc')),
-    )
+        lrr=dict(num_classes=21, num_bases=10, levels=list(LEVELS), mask_window=window or 11,
+                 dilation_erosion_levels=['32x'], mean=RGB_MEAN.ravel().tolist(), classes=voc,
+                 source='model.mat'),
+        dataset_meta=dict(classes=voc, palette=get_palette('voc')))
     # One line for each parameter, by the name that the file has.
     in_file = sorted(spelling.get(name, name) for name in params)
     assert sorted(line.split()[0] for line in conversion.moves) == in_file

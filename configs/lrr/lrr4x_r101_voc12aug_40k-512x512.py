@@ -1,8 +1,7 @@
 """LRR-4x, masked, with DE, ResNet-101, PASCAL VOC 2012 (VOC12aug), mmseg's recipe.
 
-Reproduces nothing of the paper. To set beside mmseg's
-``deeplabv3plus_r101-d8_4xb4-40k_voc12aug-512x512.py``: the same images, crops and schedule behind a
-warm-up.
+Reproduces nothing: to set beside ``deeplabv3plus_r101-d8_4xb4-40k_voc12aug-512x512.py`` of mmseg,
+the same images, crops and schedule behind a warm-up.
 Command: ``python tools/train.py configs/lrr/lrr4x_r101_voc12aug_40k-512x512.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=16``.
 Cost: 640k images (40k iterations of 4 x 4) at 534 GFLOP each, 84 M weights; about 4.4 GB per GPU

@@ -1,8 +1,7 @@
 """LRR-4x, masked, with DE, ResNet-50, Cityscapes, fine annotations, mmseg's recipe.
 
-Reproduces nothing of the paper. To set beside mmseg's
-``deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024.py``: the same images, crops and schedule behind
-a warm-up.
+Reproduces nothing: to set beside ``deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024.py`` of mmseg,
+the same images, crops and schedule behind a warm-up.
 Command: ``python tools/train.py configs/lrr/lrr4x_r50_cityscapes_80k-512x1024.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=8``.
 Cost: 640k images (80k iterations of 4 x 2) at 781 GFLOP each, 61 M weights; about 3.2 GB per GPU

@@ -11,8 +11,34 @@ from PIL import Image
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'lrr'
 NAMES = sorted(path.stem for path in CONFIGS.glob('*.py'))
-
 SIDE = 64
+
+_VOC, _CITY, _ADE = ('data/VOCdevkit/VOC2012', 'data/cityscapes', 'data/ade/ADEChallengeData2016')
+#: Photographs, their label maps, names, size (testing Cityscapes in halves needs its width), and
+#: values of labels.
+_PAIRS = [
+    (f'{_VOC}/JPEGImages/{{}}.jpg', f'{_VOC}/SegmentationClassAug/{{}}.png', 'abc', (72, 96),
+     [0, 1, 15, 255]),
+    ('data/coco/train2017/{}.jpg', 'data/coco/SegmentationClassVOC/train2017/{}.png', 'ab',
+     (96, 72), [0, 3, 255]),
+    *((f'{_CITY}/leftImg8bit/{split}/city/{{}}_leftImg8bit.png',
+       f'{_CITY}/{kind}/{split}/city/{{}}_{kind}_labelTrainIds.png', names, (SIDE // 2, 2048),
+       [0, 2, 18, 255]) for kind, split, names in (
+           ('gtFine', 'train', 'ab'), ('gtFine', 'val', 'c'), ('gtCoarse', 'train_extra', 'xy'))),
+    *((f'{_ADE}/images/{split}/{{}}.jpg', f'{_ADE}/annotations/{split}/{{}}.png', names, (72, 96),
+       [0, 1, 150]) for split, names in (('training', 'ab'), ('validation', 'c'))),
+    *((f'{folder}/JPEGImages/{{}}.jpg', f'{folder}/SegmentationClass/{{}}.png', 'abc', (72, 96),
+       classes) for folder, classes in (('data/camvid', [0, 3, 10, 255]),
+                                        ('work_dirs/demo/shapes', [0, 1, 6, 255]))),
+]
+_LISTS = {
+    **{f'{folder}/ImageSets/Segmentation/{split}.txt': names for folder, split, names in (
+        (_VOC, 'lrr_train', 'ab'), (_VOC, 'trainaug', 'ab'), (_VOC, 'seg11valid', 'c'),
+        (_VOC, 'val', 'c'), ('data/camvid', 'train', 'ab'), ('data/camvid', 'val', 'c'),
+        ('work_dirs/demo/shapes', 'train', 'ab'), ('work_dirs/demo/shapes', 'val', 'c'))},
+    'data/coco/ImageSets/Segmentation/voc20.txt': ('train2017/a', 'train2017/b'),
+    f'{_CITY}/ImageSets/coarse_train_extra.txt': ('city/x', 'city/y'),
+}
 
 
 @functools.cache
@@ -25,113 +51,59 @@ def load(name: str) -> Config:
     return copy.deepcopy(_read(name))
 
 
-def _write(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
-def _pair(image: Path, labels: Path, size: tuple[int, int], classes: list[int]) -> None:
-    """A random photograph and blocks of labels."""
-    rng = np.random.default_rng(list(image.name.encode()))
-    _write(image, rng.integers(0, 256, (*size, 3), dtype=np.uint8))
-    blocks = rng.choice(classes, (-(-size[0] // 16), -(-size[1] // 16))).astype(np.uint8)
-    _write(labels, blocks.repeat(16, 0).repeat(16, 1)[:size[0], :size[1]])
-
-
-def _list(path: Path, names: list[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text('\n'.join(names) + '\n')
-
-
 def make(root: Path) -> None:
     """Two training images and one for testing of every data set, in the published layouts.
 
-    Args:
-        root: Stands for the repository's folder, from which the configs' paths start.
+    ``root`` stands for the repository's folder, from which the configs' paths start.
     """
-    train, val = ['a', 'b'], ['c']
-    voc = root / 'data' / 'VOCdevkit' / 'VOC2012'
-    for name in train + val:
-        _pair(voc / 'JPEGImages' / f'{name}.jpg', voc / 'SegmentationClassAug' / f'{name}.png',
-              (72, 96), [0, 1, 15, 255])
-    for split in ('lrr_train', 'trainaug'):
-        _list(voc / 'ImageSets' / 'Segmentation' / f'{split}.txt', train)
-    for split in ('seg11valid', 'val'):
-        _list(voc / 'ImageSets' / 'Segmentation' / f'{split}.txt', val)
-    coco = root / 'data' / 'coco'
-    for name in train:
-        _pair(coco / 'train2017' / f'{name}.jpg',
-              coco / 'SegmentationClassVOC' / 'train2017' / f'{name}.png', (96, 72), [0, 3, 255])
-    _list(coco / 'ImageSets' / 'Segmentation' / 'voc20.txt', [f'train2017/{n}' for n in train])
-    cityscapes = root / 'data' / 'cityscapes'
-    for kind, split, names in (('gtFine', 'train', train), ('gtFine', 'val', val),
-                               ('gtCoarse', 'train_extra', ['x', 'y'])):
-        for name in names:
-            # As wide as the real ones: testing in halves needs it.
-            _pair(cityscapes / 'leftImg8bit' / split / 'city' / f'{name}_leftImg8bit.png',
-                  cityscapes / kind / split / 'city' / f'{name}_{kind}_labelTrainIds.png',
-                  (SIDE // 2, 2048), [0, 2, 18, 255])
-    _list(cityscapes / 'ImageSets' / 'coarse_train_extra.txt', ['city/x', 'city/y'])
-    ade = root / 'data' / 'ade' / 'ADEChallengeData2016'
-    for split, names in (('training', train), ('validation', val)):
-        for name in names:
-            # 0 stands for unlabelled there.
-            _pair(ade / 'images' / split / f'{name}.jpg',
-                  ade / 'annotations' / split / f'{name}.png', (72, 96), [0, 1, 150])
-    for folder, classes in ((root.parent / 'shared' / 'data' / 'camvid', [0, 3, 10, 255]),
-                            (root / 'work_dirs' / 'demo' / 'shapes', [0, 1, 6, 255])):
-        for name in train + val:
-            _pair(folder / 'JPEGImages' / f'{name}.jpg',
-                  folder / 'SegmentationClass' / f'{name}.png', (72, 96), classes)
-        _list(folder / 'ImageSets' / 'Segmentation' / 'train.txt', train)
-        _list(folder / 'ImageSets' / 'Segmentation' / 'val.txt', val)
+    for images, labels, names, (height, width), classes in _PAIRS:
+        for image, label in ((root / images.format(n), root / labels.format(n)) for n in names):
+            rng = np.random.default_rng(list(image.name.encode()))
+            image.parent.mkdir(parents=True, exist_ok=True)
+            label.parent.mkdir(parents=True, exist_ok=True)
+            photograph = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            Image.fromarray(photograph).save(image)
+            blocks = rng.choice(classes, (-(-height // 16), -(-width // 16))).astype(np.uint8)
+            Image.fromarray(blocks.repeat(16, 0).repeat(16, 1)[:height, :width]).save(label)
+    for path, names in _LISTS.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text('\n'.join(names) + '\n')
 
 
 def cut_down(cfg: Config, work_dir: Path, narrow: bool) -> Config:
     """Keep all parts of a config, make everything small: one step on two crops of 64x64.
 
-    Args:
-        cfg: The config.
-        work_dir: Folder for what the run writes.
-        narrow: Give VGG's fc6 and fc7 64 channels in place of 4096, and classes 2 basis functions
-            in place of 10.
+    ``narrow`` gives VGG's fc6 and fc7 64 channels in place of 4096, and classes 2 basis functions
+    in place of 10.
     """
-    cfg.work_dir = str(work_dir)
-    cfg.load_from = None
-    cfg.log_level = 'WARNING'
-    cfg.randomness = dict(seed=0)
-    cfg.env_cfg.dist_cfg = dict(backend='gloo')
-    cfg.model.pretrained = None
-    cfg.model.backbone.pop('init_cfg', None)
-    if narrow and cfg.model.backbone.type == 'VGG16FC':
-        cfg.model.backbone.fc_channels = 64
-        cfg.model.decode_head.in_channels = [*cfg.model.decode_head.in_channels[:-1], 64]
-    if narrow and cfg.model.decode_head.type == 'LRRHead':
-        cfg.model.decode_head.num_bases = 2
-    if cfg.model.data_preprocessor.get('size'):
-        cfg.model.data_preprocessor.size = (SIDE, SIDE)
-    if cfg.model.data_preprocessor.get('scale_augmentation'):
-        cfg.model.data_preprocessor.scale_augmentation.update(canvas=SIDE, divisor=8)
+    cfg.merge_from_dict(dict(
+        work_dir=str(work_dir), load_from=None, log_level='WARNING', randomness=dict(seed=0),
+        env_cfg=dict(dist_cfg=dict(backend='gloo')), model=dict(pretrained=None),
+        default_hooks=dict(checkpoint=dict(interval=1000, save_last=False))))
+    model = cfg.model
+    model.backbone.pop('init_cfg', None)
+    if narrow and model.backbone.type == 'VGG16FC':
+        model.backbone.fc_channels = 64
+        model.decode_head.in_channels = [*model.decode_head.in_channels[:-1], 64]
+    if narrow and model.decode_head.type == 'LRRHead':
+        model.decode_head.num_bases = 2
+    if model.data_preprocessor.get('size'):
+        model.data_preprocessor.size = (SIDE, SIDE)
+    if model.data_preprocessor.get('scale_augmentation'):
+        model.data_preprocessor.scale_augmentation.update(canvas=SIDE, divisor=8)
     datasets = cfg.train_dataloader.dataset
     for dataset in datasets.get('datasets', [datasets]):
+        scale = (2048, SIDE // 2) if dataset.type == 'CityscapesDataset' else (96, 72)
+        small = dict(ScaleAugmentation=dict(canvas=SIDE, divisor=8),
+                     RatioAugmentation=dict(canvas=SIDE), RandomResize=dict(scale=scale),
+                     RandomCrop=dict(crop_size=(SIDE, SIDE)))
         for transform in dataset.pipeline:
-            if transform.type == 'ScaleAugmentation':
-                transform.update(canvas=SIDE, divisor=8)
-            elif transform.type == 'RatioAugmentation':
-                transform.canvas = SIDE
-            elif transform.type == 'RandomResize':
-                wide = dataset.type == 'CityscapesDataset'
-                transform.scale = (2048, SIDE // 2) if wide else (96, 72)
-            elif transform.type == 'RandomCrop':
-                transform.crop_size = (SIDE, SIDE)
+            transform.update(small.get(transform.type, {}))
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.batch_size = 2
-    if cfg.train_cfg.type == 'EpochBasedTrainLoop':
-        cfg.train_cfg.update(max_epochs=1, val_interval=1000)
-    else:
-        cfg.train_cfg.update(max_iters=1, val_interval=1000)
-    cfg.default_hooks.checkpoint.update(interval=1000, save_last=False)
+    length = 'max_epochs' if cfg.train_cfg.type == 'EpochBasedTrainLoop' else 'max_iters'
+    cfg.train_cfg.update({length: 1, 'val_interval': 1000})
     for hook in cfg.custom_hooks:
         if hook.type == 'ClassBasesHook':
             hook.num_patches = 12

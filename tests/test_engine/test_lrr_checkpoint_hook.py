@@ -9,14 +9,12 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from mmseg.registry import HOOKS
 from small_segmentors import build, lrr_config
 from torch import Tensor, nn
 
 from mmseg_lrr.engine.hooks import lrr_checkpoint_hook
 
-from .small_test import make_images
-from .test_lrr_visualization_hook import make_runner
+from .small_test import make_images, make_runner
 
 EPOCHS = dict(type='EpochBasedTrainLoop', max_epochs=4)
 ITERATIONS = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=1)
@@ -106,22 +104,17 @@ def test_the_only_checkpoint_stays_if_the_next_cannot_be_written(
     assert not list(tmp_path.glob('.*.part'))
 
 
-@pytest.mark.parametrize('best', ['mIoU', ['mIoU', 'again']])
-def test_a_best_checkpoint_of_the_same_name_stays(tmp_path: Path, best: str | list[str]) -> None:
-    """Every validation of an iteration-based loop is of epoch 0."""
-    train(tmp_path, ITERATIONS, save_best=best, rule='greater')
-    names = [best] if isinstance(best, str) else best
-    assert [name for name in checkpoints(tmp_path) if 'best' in name] == sorted(
-        f'best_{name}_epoch_0.pth' for name in names)
-
-
-def test_an_older_best_checkpoint_goes(tmp_path: Path) -> None:
-    train(tmp_path, EPOCHS, save_best='mIoU')
-    assert [name for name in checkpoints(tmp_path) if 'best' in name] == ['best_mIoU_epoch_4.pth']
+def test_a_best_checkpoint_of_the_same_name_stays(tmp_path: Path) -> None:
+    """Every validation of an iteration-based loop is of epoch 0; an older one goes."""
+    train(tmp_path / 'iterations', ITERATIONS, save_best=['mIoU', 'again'], rule='greater')
+    train(tmp_path / 'epochs', EPOCHS, save_best='mIoU')
+    for folder, best in (('iterations', ['best_again_epoch_0.pth', 'best_mIoU_epoch_0.pth']),
+                         ('epochs', ['best_mIoU_epoch_4.pth'])):
+        assert [name for name in checkpoints(tmp_path / folder) if 'best' in name] == best
 
 
 def test_validation_alone_runs(tmp_path: Path) -> None:
-    runner = make_runner(build(lrr_config()), make_images(tmp_path / 'images', 1), tmp_path)
-    runner.register_hook(HOOKS.build(dict(type='LRRCheckpointHook', by_epoch=False)))
+    runner, _ = make_runner(build(lrr_config()), make_images(tmp_path / 'images', 1), tmp_path,
+                            hooks=[dict(type='LRRCheckpointHook', by_epoch=False)])
     assert 'mIoU' in runner.val()
     assert not checkpoints(tmp_path)

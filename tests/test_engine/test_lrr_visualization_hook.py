@@ -1,27 +1,25 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Strips of evenly spaced images reach the visualiser, in validation and in testing."""
 
-import itertools
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
-from mmseg.visualization import SegLocalVisualizer
 from small_segmentors import build, lrr_config, stock_config, tta_pipeline
 from torch import nn
 
 from mmseg_lrr.visualization.panels import Example, draw_levels
 
-from .small_test import dataset_config, make_images
+from .small_test import make_images, make_runner
 
 LEVELS = ('32x', '16x', '8x', '4x')
 CLASSES, PALETTE = ('a', 'b', 'c'), [[0, 0, 0], [1, 1, 1], [2, 2, 2]]
-
-_numbers = itertools.count()
+HOOK = dict(type='LRRVisualizationHook', cell_width=60)
 
 
 @pytest.fixture(scope='module')
@@ -43,27 +41,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, np.ndarray, int]]:
     return images
 
 
-def make_runner(model: nn.Module, folder: Path, work_dir: Path, *, pipeline: list | None = None,
-                **hook: int) -> Runner:
-    """A runner whose config has the one line."""
-    loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
-                  dataset=dataset_config(folder, pipeline))
-    evaluator = dict(type='LRRIoUMetric')
-    number = next(_numbers)
-    return Runner(
-        model=model, work_dir=str(work_dir), val_dataloader=loader, val_evaluator=evaluator,
-        val_cfg=dict(type='ValLoop'), test_dataloader=loader, test_evaluator=evaluator,
-        test_cfg=dict(type='LRRTestLoop'),
-        custom_hooks=[dict(type='LRRVisualizationHook', **hook)],
-        visualizer=dict(type='SegLocalVisualizer', name=f'strips_{number}',
-                        vis_backends=[dict(type='LocalVisBackend')]),
-        default_scope='mmseg', log_level='WARNING', experiment_name=f'strips_{number}')
-
-
 def expected_strip(model: nn.Module, runner: Runner, folder: Path, index: int,
                    names: dict[str, str]) -> np.ndarray:
     """The strip of an image from a pass of its own."""
-    from mmengine.dataset import pseudo_collate
     with torch.no_grad():
         (sample, ) = model.test_step(pseudo_collate([runner.test_dataloader.dataset[index]]))
     image = cv2.imread(str(folder / 'images' / f'{index}.png'))[..., ::-1]
@@ -78,7 +58,7 @@ def test_levels_of_some_images_are_sent(folder: Path, tmp_path: Path, sent: list
                                         ) -> None:
     # The hook has the levels stored by itself.
     model = build(lrr_config(test_cfg=dict(level_outputs=False)))
-    runner = make_runner(model, folder, tmp_path, count=3, cell_width=60)
+    runner, _ = make_runner(model, folder, tmp_path, hooks=[dict(HOOK, count=3)])
     metrics = getattr(runner, mode)()
     assert [name for name, _, _ in sent] == [f'{mode}_levels_{index}' for index in (0, 2, 4)]
     assert [step for _, _, step in sent] == [0] * 3
@@ -103,16 +83,9 @@ def test_final_output_where_there_are_no_levels(folder: Path, tmp_path: Path, se
         crf = dict(type='DenseCRF', iterations=1, bilateral_std_xy=20) if 'crf' in name else None
         model = build(dict(type='LRRTTAModel', module=lrr_config(), crf=crf))
         pipeline = tta_pipeline(file=True)
-    runner = make_runner(model, folder, tmp_path, count=1, cell_width=60, pipeline=pipeline)
+    runner, _ = make_runner(model, folder, tmp_path, pipeline=pipeline, hooks=[dict(HOOK, count=1)])
     runner.test()
     ((title, strip, _), ) = sent
     assert title == 'test_levels_0'
     np.testing.assert_array_equal(
         strip, expected_strip(model, runner, folder, 0, {name: 'pred_sem_seg'}))
-
-
-@pytest.fixture(autouse=True)
-def _no_visualiser_stays() -> None:
-    yield
-    for kind in (Visualizer, SegLocalVisualizer):
-        kind._instance_dict.clear()

@@ -8,7 +8,7 @@ from mmseg_lrr.ops.class_areas import class_areas, intersection_over_union, mean
 
 
 @pytest.mark.parametrize(('num_classes', 'num_groups', 'dtype'), [
-    (1, 1, np.uint8), (2, 1, np.int32), (5, 3, np.int64), (19, 8, np.uint8)])
+    (1, 1, np.uint8), (5, 3, np.int64), (19, 8, np.uint8)])
 def test_counts(num_classes: int, num_groups: int, dtype: type) -> None:
     random = np.random.default_rng(0)
     prediction, label = random.integers(0, num_classes, (2, 13, 11)).astype(dtype)

@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Dilated and eroded masks against brute force, and on real labels against SciPy and OpenCV."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -54,29 +55,15 @@ def assert_targets(actual: tuple, expected: tuple) -> None:
 # ---------------------------------------------------------------------------- footprints
 
 
-@pytest.mark.parametrize('radius', [0, 1, 5, 32, 127])
+@pytest.mark.parametrize('radius', [0, 1, 5, 32])
 def test_disk(radius: int) -> None:
     np.testing.assert_array_equal(footprint_of(row_half_widths(radius)), references.disk(radius))
 
 
-@pytest.mark.parametrize('radius', [4, 5, 7, 10, 16, 32, 33, 50])
+@pytest.mark.parametrize('radius', [4, 5, 7, 16, 32, 33])
 def test_octagon_is_the_sum_of_its_lines(radius: int) -> None:
     np.testing.assert_array_equal(footprint_of(row_half_widths(radius, 'octagon')),
                                   trimmed(references.matlab_disk(radius)))
-
-
-@pytest.mark.parametrize(('footprint', 'count'), [('disk', 3209), ('octagon', 3285)])
-def test_one_pixel_grows_to_the_footprint(footprint: str, count: int) -> None:
-    labels = torch.zeros(1, 80, 90, dtype=torch.int64)
-    labels[0, 40, 41] = 1
-    dilation, erosion = dilation_erosion_targets(labels, 2, footprint=footprint)
-    grown = dilation[0, 1] > 0
-    assert grown.sum() == count
-    rows, columns = grown.nonzero(as_tuple=True)
-    assert (rows.min() + rows.max(), columns.min() + columns.max()) == (80, 82)
-    # The rest of the image loses as much of its own class.
-    assert torch.equal(erosion[0, 0] > 0, ~grown)
-    assert (dilation[0, 0] > 0).all() and (erosion[0, 1] < 0).all()
 
 
 # ---------------------------------------------------------------------------- brute force
@@ -100,17 +87,16 @@ def test_disk_equals_brute_force(radius: int) -> None:
         references.dilation_erosion(labels, 5, references.disk(radius)))
 
 
-@pytest.mark.parametrize('radius', [4, 5, 7])
-def test_octagon_equals_brute_force(radius: int) -> None:
-    labels = blobs(2, 20, 17, 3, seed=radius)
+def test_octagon_equals_brute_force() -> None:
+    radius = 5
+    labels = blobs(2, 20, 17, 3)
     assert_targets(
         dilation_erosion_targets(torch.from_numpy(labels), 3, radius, footprint='octagon'),
         references.dilation_erosion(labels, 3, references.matlab_disk(radius)))
 
 
-@pytest.mark.parametrize('size', [(1, 1), (1, 30), (33, 65)])
-@pytest.mark.parametrize('stride', [2, 8])
-def test_strides_pick_cell_centres(stride: int, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize('size, stride', [((1, 1), 8), ((1, 30), 2), ((33, 65), 8)])
+def test_strides_pick_cell_centres(size: tuple[int, int], stride: int) -> None:
     labels = blobs(2, *size, 3)
     expected = references.dilation_erosion(labels, 3, references.disk(6))
     picked = []
@@ -121,33 +107,21 @@ def test_strides_pick_cell_centres(stride: int, size: tuple[int, int]) -> None:
     assert_targets(actual, tuple(picked))
 
 
-@pytest.mark.parametrize('stride', [4])
-@pytest.mark.parametrize('radius', [64, 127, 128, 256])
-def test_long_radii_on_long_maps(radius: int, stride: int) -> None:
+@pytest.mark.parametrize('radius', [127, 128, 256])
+def test_long_radii_on_long_maps(radius: int) -> None:
     """Distances fit the small integers that they are kept in."""
     labels = np.zeros((1, 40, 700), np.int64)
     labels[0, 7, 350] = 1
     labels[0, 30, 20:24] = 2
-    expected = []
     rows, columns = np.mgrid[0:40, 0:700]
-    dilation = -np.ones((1, 3, 40, 700))
-    erosion = -np.ones((1, 3, 40, 700))
-    near = {}
-    for label in range(3):
-        near[label] = np.zeros((40, 700), bool)
-        seeds = labels[0] == label
-        if label == 0:  # never further than a few pixels
-            near[label][:] = True
-        else:
-            for y, x in np.argwhere(seeds):
-                near[label] |= (rows - y)**2 + (columns - x)**2 <= radius**2
-        dilation[0, label][near[label]] = 1
-    erosion[0, 0][(labels[0] == 0) & ~near[1] & ~near[2]] = 1
-    for maps in (dilation, erosion):
-        expected.append(references.subsample(maps[0], stride)[None])
-    assert_targets(
-        dilation_erosion_targets(torch.from_numpy(labels), 3, radius, stride=stride),
-        tuple(expected))
+    near = np.ones((3, 40, 700), bool)  # to class 0 it is never further than a few pixels
+    for label in (1, 2):
+        places = np.argwhere(labels[0] == label)
+        near[label] = np.any([(rows - y)**2 + (columns - x)**2 <= radius**2 for y, x in places], 0)
+    apart = np.zeros_like(near)
+    apart[0] = (labels[0] == 0) & ~near[1] & ~near[2]
+    assert_targets(dilation_erosion_targets(torch.from_numpy(labels), 3, radius, stride=4), tuple(
+        references.subsample(np.where(maps, 1, -1), 4)[None] for maps in (near, apart)))
 
 
 # ---------------------------------------------------------------------------- rules
@@ -155,26 +129,9 @@ def test_long_radii_on_long_maps(radius: int, stride: int) -> None:
 
 def test_outside_the_image() -> None:
     """Not the class for the dilation, the class for the erosion."""
-    labels = torch.ones(1, 6, 8, dtype=torch.int64)
-    dilation, erosion = dilation_erosion_targets(labels, 3, 4)
+    dilation, erosion = dilation_erosion_targets(torch.ones(1, 6, 8, dtype=torch.int64), 3, 4)
     assert (dilation[0, 1] == 1).all() and (erosion[0, 1] == 1).all()
     assert (dilation[0, [0, 2]] == -1).all() and (erosion[0, [0, 2]] == -1).all()
-    labels[0, 0, 0] = 0
-    dilation, erosion = dilation_erosion_targets(labels, 3, 4)
-    near = torch.from_numpy(references.disk(4)[4:, 4:])
-    assert torch.equal(dilation[0, 0, :5, :5] > 0, near)
-    assert torch.equal(erosion[0, 1, :5, :5] < 0, near)
-    assert (erosion[0, 0] == -1).all()  # one pixel has other neighbours
-
-
-def test_ignored_pixels_are_background() -> None:
-    labels = blobs(2, 16, 18, 3, ignored=.3)
-    filled = np.where(labels == 255, 0, labels)
-    for radius in (1, 4):
-        for actual, expected in zip(
-                dilation_erosion_targets(torch.from_numpy(labels), 3, radius),
-                dilation_erosion_targets(torch.from_numpy(filled), 3, radius), strict=True):
-            assert torch.equal(actual, expected)
 
 
 def test_another_ignore_index() -> None:
@@ -186,34 +143,16 @@ def test_another_ignore_index() -> None:
         assert torch.equal(actual, expected)
 
 
-@pytest.mark.parametrize('dtype', [torch.uint8, torch.int64])
-def test_integer_types_and_layouts(dtype: torch.dtype) -> None:
+def test_bytes_in_another_layout() -> None:
     labels = torch.from_numpy(blobs(2, 12, 13, 3))
-    expected = dilation_erosion_targets(labels, 3, 3)
-    turned = labels.to(dtype).transpose(1, 2).contiguous().transpose(1, 2)
-    before = turned.clone()
-    for actual, wanted in zip(dilation_erosion_targets(turned, 3, 3), expected, strict=True):
+    turned = labels.byte().transpose(1, 2).contiguous().transpose(1, 2)
+    for actual, wanted in zip(dilation_erosion_targets(turned, 3, 3),
+                              dilation_erosion_targets(labels, 3, 3), strict=True):
         assert torch.equal(actual, wanted)
-    assert torch.equal(turned, before)
-
-
-def test_more_classes_than_one_chunk() -> None:
-    """Large maps take the classes a few at a time; images are kept apart."""
-    labels = blobs(2, 300, 400, 9, ignored=0)
-    dilation, erosion = dilation_erosion_targets(torch.from_numpy(labels), 9, 20, stride=4)
-    for n in range(2):
-        for c in np.unique(labels[n]):
-            mask = labels[n] == c
-            for actual, expected in (
-                    (dilation, ndimage.distance_transform_edt(~mask) <= 20),
-                    (erosion, ndimage.distance_transform_edt(mask) > 20)):
-                np.testing.assert_array_equal(actual[n, c].numpy() > 0,
-                                              references.subsample(expected[None], 4)[0])
 
 
 @pytest.mark.parametrize(('options', 'message'), [
     (dict(radius=-1), 'radius .*-1'),
-    (dict(radius=3, footprint='octagon'), 'radius .*4.*3'),
     (dict(footprint='square'), "footprint .*disk.*octagon.*'square'"),
 ])
 def test_refuses_options(options: dict, message: str) -> None:
@@ -224,39 +163,27 @@ def test_refuses_options(options: dict, message: str) -> None:
 # ---------------------------------------------------------------------------- real labels
 
 
-def real_labels(folder: Path) -> list[np.ndarray]:
-    """A few of VOC's validation label maps."""
+@pytest.mark.parametrize('footprint', ['disk', 'octagon'])
+def test_real_labels(shared_data: Callable[[str], Path], footprint: str) -> None:
+    """SciPy's distances for the disk, OpenCV's morphology for the octagon."""
+    folder = shared_data('voc')
     names = (folder / 'ImageSets/Segmentation/mini_val.txt').read_text().split()[:60:20]
-    return [
-        np.array(Image.open(folder / 'SegmentationClassAug' / f'{name}.png')) for name in names
-    ]
-
-
-def test_real_labels_with_a_disk(shared_data) -> None:
-    for labels in real_labels(shared_data('voc')):
-        dilation, erosion = dilation_erosion_targets(torch.from_numpy(labels)[None], 21)
+    for name in names:
+        labels = np.array(Image.open(folder / 'SegmentationClassAug' / f'{name}.png'))
+        dilation, erosion = dilation_erosion_targets(
+            torch.from_numpy(labels)[None], 21, footprint=footprint, stride=2)
         labels = np.where(labels == 255, 0, labels)
         absent = np.setdiff1d(np.arange(21), labels)
         assert (dilation[0, absent] == -1).all() and (erosion[0, absent] == -1).all()
         for c in np.unique(labels):
             mask = labels == c
-            dilated = ndimage.distance_transform_edt(~mask) <= 32
-            # Only pixels of the image are "not the class"; with none of them nothing erodes.
-            eroded = mask if mask.all() else ndimage.distance_transform_edt(mask) > 32
-            np.testing.assert_array_equal(dilation[0, c].numpy() > 0, dilated)
-            np.testing.assert_array_equal(erosion[0, c].numpy() > 0, eroded)
-
-
-def test_real_labels_with_an_octagon(shared_data) -> None:
-    kernel = references.octagon32().astype(np.uint8)
-    for labels in real_labels(shared_data('voc')):
-        targets = dilation_erosion_targets(
-            torch.from_numpy(labels)[None], 21, footprint='octagon', stride=8)
-        labels = np.where(labels == 255, 0, labels)
-        for c in np.unique(labels):
-            mask = (labels == c).astype(np.uint8)
-            # OpenCV's default border takes no part in either.
-            for actual, expected in zip(targets, (cv2.dilate(mask, kernel),
-                                                  cv2.erode(mask, kernel)), strict=True):
+            if footprint == 'disk':
+                dilated = ndimage.distance_transform_edt(~mask) <= 32
+                # Only pixels of the image are "not the class"; with none of them nothing erodes.
+                eroded = mask if mask.all() else ndimage.distance_transform_edt(mask) > 32
+            else:  # OpenCV's default border takes no part in either
+                dilated, eroded = (morph(mask.astype(np.uint8), references.octagon32().astype(
+                    np.uint8)) > 0 for morph in (cv2.dilate, cv2.erode))
+            for actual, expected in ((dilation, dilated), (erosion, eroded)):
                 np.testing.assert_array_equal(actual[0, c].numpy() > 0,
-                                              references.subsample(expected[None], 8)[0] > 0)
+                                              references.subsample(expected[None], 2)[0])

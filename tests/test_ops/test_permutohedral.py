@@ -107,15 +107,6 @@ def test_normalise() -> None:
         np.testing.assert_allclose(result, 2.5 * normalised(kernel), atol=2e-6)
 
 
-def test_gaussian_is_one_at_distance_zero() -> None:
-    """At a vertex, with all the vertices around it in use, and twice 1 for two points."""
-    for dims in DIMS:
-        features, impulse = torch.rand(dims, 50_000) * 4 - 2, torch.zeros(50_000, 1)
-        features[:, :2] = 0
-        impulse[0] = 1
-        assert filtered(features, impulse)[:2].tolist() == [[1], [1]]
-
-
 def test_filter_is_close_to_the_exact_gaussian() -> None:
     """The lattice only approximates the Gaussian: piecewise linear between vertices.
 

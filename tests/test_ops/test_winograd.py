@@ -64,10 +64,9 @@ def test_gradients_can_be_differentiated(constant: bool) -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
 
 
-@pytest.mark.parametrize('size', [(12, 8), (11, 9)])
 @pytest.mark.parametrize('bias', [torch.ones(3), None])
-def test_the_result_may_be_changed_in_place(size: tuple, bias: torch.Tensor | None) -> None:
-    x, weight = torch.randn(1, 2, *size).requires_grad_(), torch.randn(3, 2, 5, 5)
+def test_the_result_may_be_changed_in_place(bias: torch.Tensor | None) -> None:
+    x, weight = torch.randn(1, 2, 12, 8).requires_grad_(), torch.randn(3, 2, 5, 5)
     scores = winograd_conv2d(x, weight, bias, 2)
     expected = scores.detach() * 2
     assert torch.equal(scores.mul_(2), expected)

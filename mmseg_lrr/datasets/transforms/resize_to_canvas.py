@@ -1,6 +1,8 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The authors' test-time resize onto a canvas of whole 32-pixel blocks."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -23,19 +25,22 @@ class ResizeToCanvas(BaseTransform):
 
     Required keys: img. Modified keys: img (float32), img_shape, pad_shape. Added keys:
     scale_factor (width, height), keep_ratio, padding_size (left, right, top, bottom), which
-    mmseg's and this package's post-processing cut off: name it in ``PackSegInputs``' meta_keys. The
-    padding is black here; ``LRRDataPreProcessor`` lets the network see zeros there.
+    mmseg's and this package's post-processing cut off: name it in ``PackSegInputs``' meta_keys.
 
     Args:
         scale: Factor from the image's size to the canvas's.
+        pad_value: Colour around the image, in its channel order (BGR as loaded), for mmseg's data
+            preprocessor. With ``LRRDataPreProcessor`` the network sees zeros there in any case.
         divisor: Side of a block in pixels.
     """
 
-    def __init__(self, *, scale: float = 1.0, divisor: int = 32) -> None:
+    def __init__(self, *, scale: float = 1.0, pad_value: Sequence[float] = (0, 0, 0),
+                 divisor: int = 32) -> None:
         if scale <= 0:
             # The canvas would be a single block, whatever the image's size.
             raise ValueError(f'scale must be positive, got {scale}')
         self.scale = scale
+        self.pad_value = tuple(pad_value)
         self.divisor = divisor
 
     def transform(self, results: dict) -> dict:
@@ -47,7 +52,7 @@ class ResizeToCanvas(BaseTransform):
         planes = torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)
         resized = resize_bicubic(planes[None], (height, width))[0].permute(1, 2, 0).numpy()
         top, left = -((height - canvas[0]) // 2), -((width - canvas[1]) // 2)
-        padded = np.zeros((*canvas, 3), np.float32)
+        padded = np.full((*canvas, 3), self.pad_value, np.float32)
         padded[top:top + height, left:left + width] = resized
         results.update(
             img=padded,
@@ -59,4 +64,5 @@ class ResizeToCanvas(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(scale={self.scale}, divisor={self.divisor})'
+        return (f'{type(self).__name__}(scale={self.scale}, pad_value={self.pad_value}, '
+                f'divisor={self.divisor})')

@@ -13,8 +13,6 @@ from mmseg.structures import SegDataSample
 
 from mmseg_lrr.models.decode_heads import LRRHead
 
-LEVELS = ['32x', '16x', '8x', '4x']
-
 
 def build(levels: int = 4, **options) -> LRRHead:
     options = {'in_channels': [3, 4, 5, 6][-levels:], 'num_classes': 3, **options}
@@ -32,28 +30,25 @@ def random_bases(num_classes: int = 3, num_bases: int = 10) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(num_classes, num_bases, 32, 32)).astype('float32')
 
 
-@pytest.mark.parametrize('kind', ['array', 'tensor'])
-def test_one_set_fills_every_level(kind: str) -> None:
+def test_one_set_fills_every_level() -> None:
     head = build(reconstruction_factor=8)
     before = bases_of(head)
     new = random_bases()
-    head.set_bases(new if kind == 'array' else torch.from_numpy(new))
+    head.set_bases(new)
     after = bases_of(head)
     assert head.bases_loaded
     assert torch.equal(after['32x'], after['16x']) and torch.equal(after['16x'], after['8x'])
     assert after['4x'].shape == (3, 10, 8, 8) and after['8x'].shape == (3, 10, 16, 16)
-    for level in LEVELS:
+    for level in after:
         assert not torch.equal(after[level], before[level])
         # A resize keeps means, nearly: 16 or 64 pixels become one.
         np.testing.assert_allclose(after[level].mean(dim=(2, 3)), new.mean(axis=(2, 3)), atol=.01)
 
 
-@pytest.mark.parametrize('shape', [(3, 10, 8, 8), (4, 10, 32, 32)])
-def test_refuses_bases_of_another_shape(shape: tuple[int, ...]) -> None:
+def test_refuses_bases_of_another_shape() -> None:
     head = build()
-    with pytest.raises(ValueError, match=r'\(3, 10, 32, 32\)') as error:
-        head.set_bases(torch.zeros(shape))
-    assert str(shape) in str(error.value)
+    with pytest.raises(ValueError, match=r'\(3, 10, 32, 32\), got \(4, 10, 32, 32\)'):
+        head.set_bases(torch.zeros(4, 10, 32, 32))
     assert not head.bases_loaded
 
 
@@ -71,13 +66,11 @@ def test_flag_travels_with_the_checkpoint() -> None:
 
 
 @pytest.mark.parametrize('loader', ['PyTorch', 'PyTorch, in place', 'MMEngine'])
-@pytest.mark.parametrize('inside', [False, True], ids=['head', 'model'])
-def test_stage_1_brings_the_bases_of_stage_2(loader: str, inside: bool) -> None:
+def test_stage_1_brings_the_bases_of_stage_2(loader: str) -> None:
     coarse, full = build(1), build(4)
     coarse.set_bases(random_bases())
-    source, target = coarse, full
-    if inside:  # as a segmentor holds it
-        source, target = (torch.nn.ModuleDict({'decode_head': head}) for head in (coarse, full))
+    # As a segmentor holds it.
+    source, target = (torch.nn.ModuleDict({'decode_head': head}) for head in (coarse, full))
     state = source.state_dict()
     before = set(state)
     if loader == 'MMEngine':
@@ -93,39 +86,28 @@ def test_stage_1_brings_the_bases_of_stage_2(loader: str, inside: bool) -> None:
     assert len(names) == 4  # copies, not views of one
 
 
-def test_another_number_of_classes_takes_nothing_over() -> None:
-    head = build(num_classes=4)
-    head.set_bases(random_bases(4))
-    other = build()
+@pytest.mark.parametrize(('source', 'target'), [
+    (dict(num_classes=4), dict()),
+    # The 4x level has other basis functions (u = 4), so the flag must ask for a new set.
+    (dict(levels=1, reconstruction_factor=8), dict(reconstruction_factor=8)),
+], ids=['classes', 'factor 8'])
+def test_bases_that_do_not_fit_are_not_taken_over(source: dict, target: dict) -> None:
+    head, other = build(**source), build(**target)
+    head.set_bases(random_bases(head.num_classes))
     before = bases_of(other)
     load_state_dict(other, head.state_dict(), strict=False)
     assert not other.bases_loaded
-    for level, bases in bases_of(other).items():
-        assert torch.equal(bases, before[level])
+    assert torch.equal(bases_of(other)['4x'], before['4x'])
 
 
-def test_stage_2_at_factor_8_lacks_those_of_4x() -> None:
-    """Its 4x level has other basis functions (u = 4), so the flag must ask for a new set."""
-    coarse, full = build(1, reconstruction_factor=8), build(4, reconstruction_factor=8)
-    coarse.set_bases(random_bases())
-    load_state_dict(full, coarse.state_dict(), strict=False)
-    assert not full.bases_loaded
-
-
-def test_learned_bases_load_from_frozen_ones_and_get_gradients() -> None:
+def test_learned_bases_load_from_frozen_ones() -> None:
     frozen, learned = build(), build(learned_bases=True)
     frozen.set_bases(random_bases())
     learned.load_state_dict(frozen.state_dict())
     assert learned.bases_loaded
-    features = [torch.randn(1, c, s, s) for c, s in zip([3, 4, 5, 6], [8, 4, 2, 1], strict=True)]
-    for level in learned.levels.values():
-        torch.nn.init.normal_(level.coefficients.weight, std=.1)
-    learned(features).square().sum().backward()
-    for level in LEVELS:
-        bases = learned.levels[level].reconstruction.bases
-        assert isinstance(bases, torch.nn.Parameter) and bases.grad.abs().max() > 0
-    learned.set_bases(random_bases() + 1)
-    assert isinstance(learned.levels['4x'].reconstruction.bases, torch.nn.Parameter)
+    for name, bases in bases_of(frozen).items():
+        layer = learned.levels[name].reconstruction
+        assert isinstance(layer.bases, torch.nn.Parameter) and torch.equal(layer.bases, bases)
 
 
 def test_training_on_cosines_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,8 +122,3 @@ def test_training_on_cosines_is_said_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(said) == 1
     assert 'cosine' in said[0][0] and 'ClassBasesHook' in said[0][0]
     assert said[0][1] == logging.WARNING
-    said.clear()
-    head = build(1)
-    head.set_bases(random_bases())
-    head.loss([torch.zeros(1, 6, 1, 1)], [sample], None)
-    assert said == []

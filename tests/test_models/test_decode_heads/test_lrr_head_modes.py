@@ -1,8 +1,9 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""The head compiled, in half precision and on channels_last maps gives the eager scores."""
+"""The head stopped at a level, checkpointed, compiled and in other layouts and precisions."""
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
@@ -13,18 +14,25 @@ from mmseg_lrr.models.decode_heads import LRRHead
 CHANNELS = (4, 6, 8, 10)
 
 
-def build() -> LRRHead:
+def build(channels: tuple[int, ...] = CHANNELS, **options) -> LRRHead:
     torch.manual_seed(0)
-    head = LRRHead(in_channels=CHANNELS, num_classes=5, num_bases=3, dilation_erosion=None)
-    for conv in [level.coefficients for level in head.levels.values()]:
-        torch.nn.init.normal_(conv.weight, std=0.05)
+    head = LRRHead(in_channels=channels, num_classes=5, num_bases=3, **options)
+    for level in head.levels.values():
+        torch.nn.init.normal_(level.coefficients.weight, std=.05)
     return head
 
 
 def features(height: int = 64, width: int = 96) -> list[Tensor]:
     generator = torch.Generator().manual_seed(1)
-    return [torch.randn(2, channels, height // stride, width // stride, generator=generator)
+    return [torch.randn(2, channels, -(-height // stride), -(-width // stride), generator=generator)
             for channels, stride in zip(CHANNELS, (4, 8, 16, 32), strict=True)]
+
+
+def loss(head: LRRHead, device: str = 'cpu', height: int = 64, width: int = 96) -> Tensor:
+    labels = torch.randint(5, (2, 1, height, width), generator=torch.Generator().manual_seed(2))
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=item)) for item in labels.to(device)]
+    losses = head.loss([item.to(device) for item in features(height, width)], samples, None)
+    return sum(value for name, value in losses.items() if 'loss' in name)
 
 
 def gradients(head: LRRHead, forward, inputs: list[Tensor]) -> list[Tensor]:
@@ -43,8 +51,51 @@ def assert_same(actual, expected, relative: float) -> None:
             one.float(), other, rtol=0, atol=relative * float(other.abs().max()))
 
 
+# ------------------------------------------------------------------------------- work that is saved
+
+
+@pytest.mark.parametrize('mask', [dict(type='BoundaryMask'), None])
+@pytest.mark.parametrize('level, count', [('32x', 1), ('8x', 3), ('4x', 4)])
+def test_stopping_at_a_level(level: str, count: int, mask: dict | None) -> None:
+    """Nothing finer is computed, and the output is what the whole network says at the level."""
+    head, maps = build(boundary_mask=mask), features(130, 190)
+    whole, judged = head.forward_levels(maps), head.level_scores(maps)
+    computed = []
+    for name, one in head.levels.items():
+        one.register_forward_hook(lambda *_, name=name: computed.append(name))
+    stopped = head.level_scores(maps, test_cfg=dict(last_level=level))
+    assert list(stopped) == computed == list(head.levels)[:count]
+    for name, (scores, stride) in stopped.items():
+        assert torch.equal(scores, judged[name][0]) and stride == judged[name][1]
+    plain = head.forward_levels(maps, last_level=level)
+    assert all(torch.equal(scores, whole[name]) for name, scores in plain.items())
+    (only, (scores, stride)), = head.level_scores(maps, False, dict(last_level=level)).items()
+    assert only == level and torch.equal(scores, judged[level][0])
+    predicted = head.predict(maps, [dict(img_shape=(130, 190))], dict(last_level=level))
+    expected = F.interpolate(scores, scale_factor=stride, mode='bilinear')[:, :, :130, :190]
+    torch.testing.assert_close(predicted, expected)
+    # So are the masks, of which the coarsest level has none.
+    masks, all_masks = head.level_masks(plain), head.level_masks(whole)
+    assert list(masks) == (list(head.levels)[1:count] if mask else [])
+    assert all(torch.equal(item, all_masks[name]) for name, item in masks.items())
+
+
+def test_checkpointing_gives_the_same_gradients() -> None:
+    found = []
+    for with_cp in (False, True):
+        head = build(with_cp=with_cp).train()
+        loss(head, height=130, width=190).backward()
+        found.append({name: parameter.grad for name, parameter in head.named_parameters()})
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient)
+        assert gradient.abs().sum() > 0
+
+
+# ------------------------------------------------------------------------------- other ways
+
+
 def test_channels_last() -> None:
-    head = build()
+    head = build(dilation_erosion=None)
     expected = head.forward_levels(features())
     expected_gradients = gradients(head, head.forward_levels, features())
     head.to(memory_format=torch.channels_last)
@@ -63,13 +114,23 @@ def test_autocast(dtype: torch.dtype, relative: float) -> None:
     assert_same(scores.values(), expected.values(), relative)
 
 
+def test_traced_for_a_compiler() -> None:
+    """Up to the code generation, which would need a compiler; small, as tracing takes long."""
+    head = build(CHANNELS[2:], dilation_erosion=None, boundary_mask=dict(
+        type='BoundaryMask', window=3))
+    maps = [item.requires_grad_() for item in features()[2:]]
+    traced = torch.compile(head.forward_levels, backend='aot_eager')
+    assert_same(traced(maps).values(), head.forward_levels(maps).values(), 1e-5)
+    assert_same(gradients(head, traced, maps), gradients(head, head.forward_levels, maps), 1e-5)
+
+
 SIZES = ((64, 96), (96, 64), (128, 160))
 
 
 @pytest.mark.slow
 def test_compiled() -> None:
     """With the default backend (it needs a C++ compiler): a second size makes the sizes symbols."""
-    head = build()
+    head = build(dilation_erosion=None)
     compiled = torch.compile(head.forward_levels)
     with torch.no_grad():
         for size in SIZES:
@@ -80,21 +141,12 @@ def test_compiled() -> None:
 @pytest.mark.slow
 def test_compiled_for_training() -> None:
     """A program a size: torch 2.14 cannot sort symbolic strides of what backward keeps."""
-    head = build()
+    head = build(dilation_erosion=None)
     compiled = torch.compile(head.forward_levels, dynamic=False)
     for size in SIZES[:2]:
         maps = features(*size)
         assert_same(compiled(maps).values(), head.forward_levels(maps).values(), 1e-5)
     assert_same(gradients(head, compiled, features()),
-                gradients(head, head.forward_levels, features()), 1e-5)
-
-
-def test_traced_for_a_compiler() -> None:
-    """As above up to the code generation, which needs no compiler."""
-    head = build()
-    traced = torch.compile(head.forward_levels, backend='aot_eager')
-    assert_same(traced(features()).values(), head.forward_levels(features()).values(), 1e-5)
-    assert_same(gradients(head, traced, features()),
                 gradients(head, head.forward_levels, features()), 1e-5)
 
 
@@ -117,17 +169,10 @@ class NoSynchronisation(TorchDispatchMode):
 ], ids=['masked, DE', 'unmasked, checkpointed'])
 def test_a_training_step_never_waits_for_the_device(options: dict) -> None:
     """On the meta device, which has shapes and no values, as a GPU's way of doing things."""
-    head = LRRHead(in_channels=CHANNELS, num_classes=5, num_bases=3, **options)
+    head = build(**options)
     head.set_bases(torch.randn(5, 3, 32, 32))
-    labels = torch.randint(5, (2, 1, 64, 96))
-
-    def step(device: str) -> None:
-        samples = [SegDataSample(gt_sem_seg=PixelData(data=item)) for item in labels.to(device)]
-        losses = head.loss([item.to(device) for item in features()], samples, None)
-        sum(value for name, value in losses.items() if 'loss' in name).backward()
-
-    step('cpu')  # what is looked at once: whether there are basis functions
+    loss(head).backward()  # what is looked at once: whether there are basis functions
     head.to('meta').zero_grad()
     with NoSynchronisation():
-        step('meta')
+        loss(head, 'meta').backward()
     assert all(parameter.grad.device.type == 'meta' for parameter in head.parameters())

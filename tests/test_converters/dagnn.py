@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+from scipy.special import softmax
 from test_converters.reference_network import transposed
 
 
@@ -68,16 +69,9 @@ def _conv_transpose(block, inputs, weights):
     return y + weights[1].ravel() if len(weights) == 2 else y
 
 
-def _softmax(block, inputs, weights):
-    powers = np.exp(inputs[0] - inputs[0].max(axis=2, keepdims=True))
-    return powers / powers.sum(axis=2, keepdims=True)
-
-
 BLOCKS = {
-    'Conv': _conv,
-    'Pooling': _pool,
-    'ConvTranspose': _conv_transpose,
-    'SoftMax': _softmax,
+    'Conv': _conv, 'Pooling': _pool, 'ConvTranspose': _conv_transpose,
+    'SoftMax': lambda block, inputs, weights: softmax(inputs[0], axis=2),
     'ReLU': lambda block, inputs, weights: np.maximum(inputs[0], 0),
     # In MatConvNet's test mode.
     'DropOut': lambda block, inputs, weights: inputs[0],

@@ -20,37 +20,22 @@ VGG = (
     ('conv3_1', 3, 128, 256), ('conv3_2', 3, 256, 256), ('conv3_3', 3, 256, 256),
     ('conv4_1', 3, 256, 512), ('conv4_2', 3, 512, 512), ('conv4_3', 3, 512, 512),
     ('conv5_1', 3, 512, 512), ('conv5_2', 3, 512, 512), ('conv5_3', 3, 512, 512),
-)  # fmt: skip
+)
 # How the released Cityscapes file spells what it does not spell in the usual way.
 CITYSCAPES_SPELLING = {
-    'bases_coef_16xf': 'bases_coef_16sf',
-    'dil_seg_deconv_32xb': 'dil_mask_deconv32sb',
-    'ero_seg32x_coeff': 'ero_mask32s_coeff',
-    'ero_seg_deconv_32xb': 'ero_mask_deconv32sb',
-}
+    'bases_coef_16xf': 'bases_coef_16sf', 'dil_seg_deconv_32xb': 'dil_mask_deconv32sb',
+    'ero_seg32x_coeff': 'ero_mask32s_coeff', 'ero_seg_deconv_32xb': 'ero_mask_deconv32sb'}
 # The other way round: what is usual there is old here.
 OTHER_SPELLING = {
-    'bases_coef_16xb': 'bases_coef_16sb',
-    'bases_coef_32xf': 'bases_coef_32sf',
-    'bases_coef_4xb': 'bases_coef_4sb',
-    'dil_seg32x_coeff': 'dil_mask32s_coeff',
-    'dil_seg32x_coefb': 'dil_mask32s_coefb',
-    'ero_seg32x_coefb': 'ero_mask32s_coefb',
-    'dil_seg_deconv_32xf': 'dil_mask_deconv32sf',
-    'ero_seg_deconv_32xf': 'ero_mask_deconv32sf',
-}
+    'bases_coef_16xb': 'bases_coef_16sb', 'bases_coef_32xf': 'bases_coef_32sf',
+    'bases_coef_4xb': 'bases_coef_4sb', 'dil_seg32x_coeff': 'dil_mask32s_coeff',
+    'dil_seg32x_coefb': 'dil_mask32s_coefb', 'ero_seg32x_coefb': 'ero_mask32s_coefb',
+    'dil_seg_deconv_32xf': 'dil_mask_deconv32sf', 'ero_seg_deconv_32xf': 'ero_mask_deconv32sf'}
 
 
-def random_params(
-    seed: int,
-    *,
-    num_classes: int,
-    num_bases: int = 10,
-    fc_channels: int = 4096,
-    levels: tuple[str, ...] = LEVELS,
-    de_levels: tuple[str, ...] = ('32x',),
-    hollow_vgg: bool = False,
-) -> dict[str, np.ndarray]:
+def random_params(seed: int, *, num_classes: int, num_bases: int = 10, fc_channels: int = 4096,
+                  levels: tuple[str, ...] = LEVELS, de_levels: tuple[str, ...] = ('32x',),
+                  hollow_vgg: bool = False) -> dict[str, np.ndarray]:
     """Random weights by usual name, scaled so that features and scores are of size 1.
 
     With ``hollow_vgg``, VGG-16's convolutions are zeros that need no time and no memory.
@@ -59,23 +44,20 @@ def random_params(
 
     def normal(scale: float, *shape: int) -> np.ndarray:
         # MATLAB's order of elements.
-        array = rng.standard_normal(shape[::-1], np.float32)
-        array *= np.float32(scale)
-        return array.T
+        return (rng.standard_normal(shape[::-1], np.float32) * np.float32(scale)).T
 
     def convolution(name: str, size: int, inputs: int, outputs: int, gain: float) -> dict:
-        return {
-            name + 'f': normal((gain / (size * size * inputs)) ** 0.5, size, size, inputs, outputs),
-            name + 'b': normal(0.1, 1, outputs),
-        }
+        scale = (gain / (size * size * inputs)) ** 0.5
+        return {name + 'f': normal(scale, size, size, inputs, outputs),
+                name + 'b': normal(0.1, 1, outputs)}
 
     params = {}
-    for name, size, inputs, outputs in VGG:
+    for name, *shape in VGG:
         if hollow_vgg:
-            params[name + 'f'] = np.broadcast_to(np.float32(0), (size, size, inputs, outputs))
-            params[name + 'b'] = np.broadcast_to(np.float32(0), (1, outputs))
+            params[name + 'f'] = np.broadcast_to(np.float32(0), (shape[0], *shape))
+            params[name + 'b'] = np.broadcast_to(np.float32(0), (1, shape[-1]))
         else:
-            params |= convolution(name, size, inputs, outputs, 2.0)
+            params |= convolution(name, *shape, 2.0)
     # The image's own size.
     params['conv1_1f'] = params['conv1_1f'] / np.float32(70)
     params |= convolution('fc6', 7, 512, fc_channels, 2.0)
@@ -102,31 +84,22 @@ def random_params(
     return params
 
 
-def make_net(
-    params: dict[str, np.ndarray],
-    *,
-    spelling: dict[str, str] | None = None,
-    window: int | None = None,
-    classes: list[str] | None = None,
-) -> list[dict[str, object]]:
+def make_net(params: dict[str, np.ndarray], *, spelling: dict[str, str] | None = None,
+             window: int | None = None, classes: list[str] | None = None
+             ) -> list[dict[str, object]]:
     """The struct ``net``; with ``window``, ``net.layers`` is there too."""
     names = {name: (spelling or {}).get(name, name) for name in params}
     # VGG's own averageImage is not the one that LRR uses.
     normalization = dict(averageImage=np.full((1, 1, 3), 120, np.float32), rgbMean=RGB_MEAN)
     net: dict[str, object] = dict(
         vars=[dict(name='input', precious=False), dict(name='x1', precious=False)],
-        params=[
-            dict(name=names[name], value=value, learningRate=1.0, weightDecay=1.0)
-            for name, value in params.items()
-        ],
-        meta=[dict(normalization=[normalization], classes=classes or [])],
-    )
+        params=[dict(name=names[name], value=value, learningRate=1.0, weightDecay=1.0)
+                for name, value in params.items()],
+        meta=[dict(normalization=[normalization], classes=classes or [])])
     if window is not None:
-        net['layers'] = [_pooling('pool1', 2), _pooling('prob_other', 5)] + [
+        net['layers'] = [_pooling('pool1', 2), _pooling('prob_other', 5), *(
             _pooling(f'{sign}prob_dilate_{level}', window)
-            for level in LEVELS[:3]
-            for sign in ('', 'neg_')
-        ]
+            for level in LEVELS[:3] for sign in ('', 'neg_'))]
     return [net]
 
 
@@ -146,7 +119,7 @@ def make_simplenn(params: dict[str, np.ndarray], *, old: bool = False) -> dict[s
     """
     params = params | dict(fc8f=np.zeros((1, 1, 8, 10), np.float32), fc8b=np.zeros((1, 10)))
     layers = []
-    for name in [name for name, *_ in VGG] + ['fc6', 'fc7', 'fc8']:
+    for name in [*(name for name, *_ in VGG), 'fc6', 'fc7', 'fc8']:
         filters, biases = params[name + 'f'], params[name + 'b']
         values = dict(filters=filters, biases=biases) if old else dict(weights=[filters, biases])
         layers += [[dict(name=name, type='conv', **values)], [dict(name='relu', type='relu')]]

@@ -8,22 +8,18 @@ from test_converters.released_layout import LEVELS, RGB_MEAN, VGG, random_params
 FC_CHANNELS = 16
 
 
-def config(
-    *, num_classes: int, window: int | None, fc_channels: int = FC_CHANNELS, **head: object
-) -> Config:
+def config(*, num_classes: int, window: int | None, fc_channels: int = FC_CHANNELS,
+           **head: object) -> Config:
     """The config of a released network."""
     mask = None if window is None else dict(type='BoundaryMask', window=window)
     head = dict(type='LRRHead', num_classes=num_classes, boundary_mask=mask, **head)
     data = dict(type='SegDataPreProcessor', mean=RGB_MEAN.ravel().tolist(), std=[1.0, 1.0, 1.0])
     size = dict(size_divisor=32)
     model = dict(
-        type='EncoderDecoder',
-        data_preprocessor=dict(data, bgr_to_rgb=True, **size, test_cfg=size),
+        type='EncoderDecoder', data_preprocessor=dict(data, bgr_to_rgb=True, **size, test_cfg=size),
         backbone=dict(type='VGG16FC', fc_channels=fc_channels),
         decode_head=dict(head, in_channels=[256, 512, 512, fc_channels]),
-        train_cfg=dict(),
-        test_cfg=dict(mode='whole'),
-    )
+        train_cfg=dict(), test_cfg=dict(mode='whole'))
     return Config(dict(default_scope='mmseg', model=model))
 
 
@@ -32,9 +28,8 @@ def hollow_params(**options: object) -> dict[str, np.ndarray]:
     return random_params(0, fc_channels=FC_CHANNELS, hollow_vgg=True, **options)
 
 
-def expected_state_dict(
-    params: dict[str, np.ndarray], num_classes: int, num_bases: int = 10
-) -> dict[str, np.ndarray]:
+def expected_state_dict(params: dict[str, np.ndarray], num_classes: int, num_bases: int = 10
+                        ) -> dict[str, np.ndarray]:
     """The state dict that parameters become, worked out name by name."""
     places = (0, 1, 3, 4, 6, 7, 8, 10, 11, 12, 14, 15, 16)
     convolutions = {name: f'features.{i}' for (name, *_), i in zip(VGG, places, strict=True)}

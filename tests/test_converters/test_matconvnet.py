@@ -46,15 +46,11 @@ def convert(monkeypatch):
 def assert_same(state_dict: dict, expected: dict) -> None:
     assert set(state_dict) == set(expected)
     for name, value in expected.items():
-        ours = state_dict[name].numpy()
-        assert ours.dtype == value.dtype, name
-        np.testing.assert_array_equal(ours, value, err_msg=name)
+        np.testing.assert_array_equal(state_dict[name].numpy(), value, name, strict=True)
 
 
-@pytest.mark.parametrize(
-    ('write', 'spelling', 'window'),
-    [(write_v7, CITYSCAPES_SPELLING, None), (write_v73, OTHER_SPELLING, 17)],
-)
+@pytest.mark.parametrize(('write', 'spelling', 'window'), [
+    (write_v7, CITYSCAPES_SPELLING, None), (write_v73, OTHER_SPELLING, 17)])
 def test_every_number_arrives_to_the_last_bit(tmp_path, params, write, spelling, window):
     if write is write_v73:
         pytest.importorskip('h5py')
@@ -64,12 +60,11 @@ def test_every_number_arrives_to_the_last_bit(tmp_path, params, write, spelling,
     conversion = from_matconvnet(path, window=None if window else 11, fc_channels=FC_CHANNELS)
     assert_same(conversion.state_dict, expected_state_dict(params, 21))
     assert conversion.warnings == []
-    network = dict(num_classes=21, num_bases=10, levels=list(LEVELS), mask_window=window or 11)
-    network |= dict(dilation_erosion_levels=['32x'], mean=RGB_MEAN.ravel().tolist(), classes=voc)
     assert conversion.meta == dict(
-        lrr=dict(**network, source='model.mat'),
-        dataset_meta=dict(classes=voc, palette=get_palette('voc')),
-    )
+        lrr=dict(num_classes=21, num_bases=10, levels=list(LEVELS), mask_window=window or 11,
+                 dilation_erosion_levels=['32x'], mean=RGB_MEAN.ravel().tolist(), classes=voc,
+                 source='model.mat'),
+        dataset_meta=dict(classes=voc, palette=get_palette('voc')))
     # One line for each parameter, by the name that the file has.
     in_file = sorted(spelling.get(name, name) for name in params)
     assert sorted(line.split()[0] for line in conversion.moves) == in_file
@@ -77,14 +72,11 @@ def test_every_number_arrives_to_the_last_bit(tmp_path, params, write, spelling,
     assert torch.load(tmp_path / 'new' / 'net.pth', weights_only=True)['meta'] == conversion.meta
 
 
-@pytest.mark.parametrize(
-    ('levels', 'de_levels', 'num_bases'), [(1, 1, 10), (1, 0, 10), (3, 2, 4), (4, 4, 10)]
-)
+@pytest.mark.parametrize(('levels', 'de_levels', 'num_bases'), [
+    (1, 0, 10), (3, 2, 4), (4, 4, 10)])
 def test_layout_is_found(convert, levels, de_levels, num_bases):
     levels, de_levels = LEVELS[:levels], LEVELS[:de_levels]
-    params = hollow_params(
-        num_classes=3, num_bases=num_bases, levels=levels, de_levels=de_levels
-    )
+    params = hollow_params(num_classes=3, num_bases=num_bases, levels=levels, de_levels=de_levels)
     conversion = convert(make_net(params, classes=ABC))
     assert_same(conversion.state_dict, expected_state_dict(params, 3, num_bases))
     # A network of one level has no mask.
@@ -93,20 +85,15 @@ def test_layout_is_found(convert, levels, de_levels, num_bases):
     assert expected.items() <= conversion.meta['lrr'].items()
 
 
-@pytest.mark.parametrize(
-    ('name', 'usual'),
-    [
-        *((other, usual) for usual, other in (CITYSCAPES_SPELLING | OTHER_SPELLING).items()),
-        ('ero_mask_deconv16sb', 'ero_seg_deconv_16x_addb'),
-        ('dec_prediction_8s_bil_x2f', 'dec_prediction_8x_bil_x2f'),
-        ('dec_ero_mask32s_bil_x2f', 'dec_ero_seg32x_bil_x2f'),
-        # None of LRR's.
-        ('bases_coef_2xf', 'bases_coef_2xf'),
-        ('xdeconv_32xf', 'xdeconv_32xf'),
-    ],
-)
-def test_spellings(name, usual):
-    assert usual_name(name) == usual
+def test_spellings():
+    for name, usual in (
+            *((other, usual) for usual, other in (CITYSCAPES_SPELLING | OTHER_SPELLING).items()),
+            ('ero_mask_deconv16sb', 'ero_seg_deconv_16x_addb'),
+            ('dec_prediction_8s_bil_x2f', 'dec_prediction_8x_bil_x2f'),
+            ('dec_ero_mask32s_bil_x2f', 'dec_ero_seg32x_bil_x2f'),
+            # None of LRR's.
+            ('bases_coef_2xf', 'bases_coef_2xf'), ('xdeconv_32xf', 'xdeconv_32xf')):
+        assert usual_name(name) == usual
 
 
 def test_problems_are_listed_together(convert, hollow):
@@ -159,41 +146,30 @@ def test_fixed_filters(convert, hollow):
     assert any(line.startswith('dec_prediction_32x_biup_f') for line in conversion.moves)
 
 
-@pytest.mark.parametrize(
-    ('in_file', 'option', 'window', 'warning'),
-    [
-        (17, 17, 17, None),
-        (None, 17, 17, None),
-        (17, 9, 17, 'overrides the 9 given'),
-        (None, None, 9, 'prob_dilate_*'),
-    ],
-)
-def test_window(convert, hollow, in_file, option, window, warning):
+def test_window(convert, hollow):
     """The one of the layers, then the option, then nine."""
-    conversion = convert(make_net(hollow, window=in_file, classes=ABC), option)
-    assert conversion.meta['lrr']['mask_window'] == window
-    assert [warning in w for w in conversion.warnings] == ([True] if warning else [])
-    if in_file:
-        net = make_net(hollow, window=in_file)
-        net[0]['layers'][-1]['block'][0]['poolSize'] = np.array([[11.0, 11.0]])
-        with pytest.raises(ValueError, match=r'one square, got sides \[11, 17\]'):
-            convert(net)
+    for in_file, option, window, warning in (
+            (17, 17, 17, None), (None, 17, 17, None), (17, 9, 17, 'overrides the 9 given'),
+            (None, None, 9, 'prob_dilate_*')):
+        conversion = convert(make_net(hollow, window=in_file, classes=ABC), option)
+        assert conversion.meta['lrr']['mask_window'] == window
+        assert [warning in w for w in conversion.warnings] == ([True] if warning else [])
+    net = make_net(hollow, window=17)
+    net[0]['layers'][-1]['block'][0]['poolSize'] = np.array([[11.0, 11.0]])
+    with pytest.raises(ValueError, match=r'one square, got sides \[11, 17\]'):
+        convert(net)
 
 
-@pytest.mark.parametrize(
-    ('num_classes', 'in_file', 'names', 'palette', 'warnings'),
-    [
-        # VOC without background, as its setup script names the classes; then in a struct.
-        (21, get_classes('voc')[1:], get_classes('voc'), 'voc', 0),
-        (21, [dict(name=get_classes('voc'))], get_classes('voc'), 'voc', 0),
-        # All 35 labels of Cityscapes for the 19 classes.
-        (19, ['label'] * 35, get_classes('cityscapes'), 'cityscapes', 1),
-        # Other classes, or none: VOC's colours.
-        (2, np.zeros((0, 0)), ['0', '1'], 'voc', 1),
-        (3, ABC, ABC, 'voc', 0),
-        (4, ABC[:2], ['0', '1', '2', '3'], 'voc', 1),
-    ],
-)
+@pytest.mark.parametrize(('num_classes', 'in_file', 'names', 'palette', 'warnings'), [
+    # VOC without background, as its setup script names the classes; then in a struct.
+    (21, get_classes('voc')[1:], get_classes('voc'), 'voc', 0),
+    (21, [dict(name=get_classes('voc'))], get_classes('voc'), 'voc', 0),
+    # All 35 labels of Cityscapes for the 19 classes.
+    (19, ['label'] * 35, get_classes('cityscapes'), 'cityscapes', 1),
+    # Other classes, or none: VOC's colours.
+    (2, np.zeros((0, 0)), ['0', '1'], 'voc', 1),
+    (3, ABC, ABC, 'voc', 0),
+    (4, ABC[:2], ['0', '1', '2', '3'], 'voc', 1)])
 def test_class_names_and_missing_colour(convert, num_classes, in_file, names, palette, warnings):
     net = make_net(hollow_params(num_classes=num_classes))
     # VGG's own averageImage does not stand in for it.
@@ -214,10 +190,8 @@ def test_imagenet_network(tmp_path, params, write, old):
     vgg['conv1_1b'] = vgg['conv1_1b'].T
     path = write(tmp_path / 'imagenet-vgg-verydeep-16.mat', make_simplenn(vgg, old=old))
     conversion = from_matconvnet(path, fc_channels=FC_CHANNELS)
-    expected = expected_state_dict(params, 21)
-    assert_same(
-        conversion.state_dict, {k: v for k, v in expected.items() if k.startswith('backbone.')}
-    )
+    expected = expected_state_dict(params, 21).items()
+    assert_same(conversion.state_dict, {k: v for k, v in expected if k.startswith('backbone.')})
     mean = conversion.meta['vgg'].pop('mean')
     np.testing.assert_allclose(mean, [123.68, 116.779, 103.939], rtol=1e-6)
     assert conversion.meta == dict(vgg=dict(std=[1, 1, 1], source=path.name))

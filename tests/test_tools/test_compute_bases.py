@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 def test_it_writes_the_file(tmp_path: Path, call: Callable) -> None:
     """Of a wrapped data set too, with and without a model to say how many there are."""
-    shapes = make_shapes_dataset(tmp_path / 'data', num_train=20, num_val=1, size_range=(64, 80))
+    shapes = make_shapes_dataset(tmp_path / 'data', num_train=10, num_val=1, size_range=(64, 80))
     dataset = dict(
         type='BaseSegDataset', metainfo=dict(classes=tuple('abcdefg')), data_root=str(shapes),
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
@@ -23,7 +23,7 @@ def test_it_writes_the_file(tmp_path: Path, call: Callable) -> None:
 
     def bases(*options: object) -> np.ndarray:
         printed = call('compute_bases.py', tmp_path / 'config.py', tmp_path / 'bases.npy',
-                       '--patches', 100, *options)
+                       '--patches', 30, *options)
         found = np.load(tmp_path / 'bases.npy')
         assert f'float32 {found.shape}' in printed and found.dtype == np.float32
         return found

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import cv2
 import demo
+import pytest
 import torch
 from mmengine.config import Config
 from mmseg.visualization import SegLocalVisualizer
 
+import mmseg_lrr
 
-def test_demo(tmp_path: Path) -> None:
+
+def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = mmseg_lrr.get_config('lrr4x_r18_shapes_demo')
+    (bases, ) = (hook for hook in cfg.custom_hooks if hook.type == 'ClassBasesHook')
+    bases.num_patches = 50
+    monkeypatch.setattr(mmseg_lrr, 'get_config', lambda name: cfg)
     # As any run of the process before it leaves one, of the name that the configs give it.
     SegLocalVisualizer.get_instance('visualizer', save_dir=str(tmp_path / 'earlier'))
     results = demo.run_demo(tmp_path, num_train=8, num_val=3, max_iters=2)

@@ -3,9 +3,9 @@
 
 import functools
 import re
-import sys
-from pathlib import Path
 
+import matconvnet2mmseg
+import mmseg2matconvnet
 import numpy as np
 import pytest
 import scipy.io
@@ -13,16 +13,11 @@ import torch
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from mmseg2matconvnet import to_matconvnet
 from test_converters import dagnn
 from test_converters.reference_network import lrr
 from test_converters.released_layout import LEVELS, RGB_MEAN, make_net, random_params, write_v7
 from test_converters.small_networks import FC_CHANNELS, config, expected_state_dict
-
-sys.path.append(str(Path(__file__).parents[2] / 'tools' / 'model_converters'))
-
-import matconvnet2mmseg
-import mmseg2matconvnet
-from mmseg2matconvnet import to_matconvnet
 
 from mmseg_lrr.converters.mat_file import write_mat
 from mmseg_lrr.converters.matconvnet import from_matconvnet
@@ -31,12 +26,12 @@ CLASSES = ['rock', 'paper', 'scissors']
 
 
 @pytest.fixture(scope='module')
-def params() -> dict[str, np.ndarray]:
+def params():
     return random_params(0, num_classes=3, fc_channels=FC_CHANNELS, de_levels=LEVELS[:2])
 
 
 @pytest.fixture(scope='module')
-def weights(params) -> dict[str, torch.Tensor]:
+def weights(params):
     return {k: torch.tensor(v) for k, v in expected_state_dict(params, 3).items()}
 
 
@@ -48,12 +43,7 @@ def checkpoint(tmp_path, weights):
     return tmp_path / 'iter_1.pth'
 
 
-def test_there_and_back_by_command_line(tmp_path, params, monkeypatch, capsys):
-    def run(tool, *arguments: object) -> tuple[str, str]:
-        monkeypatch.setattr(sys, 'argv', ['tool', *map(str, arguments)])
-        tool.main()
-        return capsys.readouterr()
-
+def test_there_and_back_by_command_line(tmp_path, params, monkeypatch, capsys, call):
     narrow = functools.partial(from_matconvnet, fc_channels=FC_CHANNELS)
     monkeypatch.setattr(matconvnet2mmseg, 'from_matconvnet', narrow)
     options = config(num_classes=3, window=9)
@@ -61,34 +51,33 @@ def test_there_and_back_by_command_line(tmp_path, params, monkeypatch, capsys):
     options.dump(tmp_path / 'config.py')
     first, second, third = tmp_path / '1.mat', tmp_path / '2.mat', tmp_path / '3.mat'
     write_v7(first, dict(net=make_net(params, window=17, classes=CLASSES)))
-
-    arguments = first, tmp_path / '1.pth', '--config', tmp_path / 'config.py'
-    output, errors = run(matconvnet2mmseg, *arguments)
-    assert 'fc6b (1, 16) -> backbone.fc6.conv.bias (16,)' in output and 'mask_window: 17' in output
-    assert 'is [1.0, 2.0, 3.0], the network' in errors and errors.count('WARNING') == 2
+    call(matconvnet2mmseg, first, tmp_path / '1.pth')
     # A converted checkpoint brings its mean, window and classes itself.
-    output, errors = run(mmseg2matconvnet, tmp_path / '1.pth', second)
-    assert 'backbone.fc6.conv.bias -> fc6b (1, 16)' in output and not errors
+    printed = call(mmseg2matconvnet, tmp_path / '1.pth', second)
+    assert 'backbone.fc6.conv.bias -> fc6b (1, 16)' in printed
     # The file holds the very same parameters, in the very same shapes.
     written = scipy.io.loadmat(second)['net']['params'][0, 0][0]
     assert {str(p['name'][0]) for p in written} == set(params)
     for p in written:
-        value = params[str(p['name'][0])]
-        assert p['value'].dtype == np.float32 and p['value'].shape == value.shape
-        np.testing.assert_array_equal(p['value'], value)
-    run(matconvnet2mmseg, second, tmp_path / '2.pth')
+        np.testing.assert_array_equal(p['value'], params[str(p['name'][0])], strict=True)
+    call(matconvnet2mmseg, second, tmp_path / '2.pth')
     before, after = (torch.load(tmp_path / name) for name in ('1.pth', '2.pth'))
-    assert after['meta']['lrr'].pop('source') == '2.mat'
     assert before['meta']['lrr'].pop('source') == '1.mat'
-    assert after['meta'] == before['meta']
+    assert after['meta']['lrr'].pop('source') == '2.mat' and after['meta'] == before['meta']
     assert all(torch.equal(after['state_dict'][k], v) for k, v in before['state_dict'].items())
-    run(mmseg2matconvnet, tmp_path / '2.pth', third, '--window', 9, '--mean', 1, 2, 3)
+    call(mmseg2matconvnet, tmp_path / '2.pth', third, '--window', 9, '--mean', 1, 2, 3)
     again = from_matconvnet(third, fc_channels=FC_CHANNELS).meta['lrr']
     assert again['mask_window'] == 9 and again['mean'] == [1, 2, 3]
-
+    # What it says, on which stream; and nothing is written of a network that does not fit.
+    monkeypatch.setattr('sys.argv', ['tool', str(first), str(tmp_path / '1.pth'), '--config',
+                                     str(tmp_path / 'config.py')])
+    matconvnet2mmseg.main()
+    output, errors = capsys.readouterr()
+    assert 'fc6b (1, 16) -> backbone.fc6.conv.bias (16,)' in output and 'mask_window: 17' in output
+    assert 'is [1.0, 2.0, 3.0], the network' in errors and errors.count('WARNING') == 2
     monkeypatch.undo()
     with pytest.raises(SystemExit, match=r'1\.mat: .*\n *wrong: fc6f is \(7, 7, 512, 16\)'):
-        run(matconvnet2mmseg, first, tmp_path / 'wide.pth')
+        call(matconvnet2mmseg, first, tmp_path / 'wide.pth')
     assert not (tmp_path / 'wide.pth').exists()
 
 
@@ -117,8 +106,7 @@ def test_standard_deviation_is_folded_in(tmp_path, weights, checkpoint):
     options = config(num_classes=3, window=9, dilation_erosion=None)
     mean, std = [110.5, 100.25, 90.0], [58.4, 57.1, 57.4]
     options.model.data_preprocessor.update(mean=mean, std=std)
-    net = to_matconvnet(checkpoint, config=options)[0]
-    write_mat(tmp_path / 'net.mat', dict(net=net))
+    write_mat(tmp_path / 'net.mat', dict(net=to_matconvnet(checkpoint, config=options)[0]))
     rgb = np.random.default_rng(1).integers(0, 256, (32, 64, 3)).astype(np.uint8)
     found = dagnn.run(tmp_path / 'net.mat', rgb.astype(float) - mean)
     with DefaultScope.overwrite_default_scope('mmseg'):
@@ -135,9 +123,8 @@ def test_standard_deviation_is_folded_in(tmp_path, weights, checkpoint):
 
 def test_what_else_the_struct_says(checkpoint, weights):
     net, _, warnings = to_matconvnet(checkpoint, mean=RGB_MEAN.ravel(), window=17)
-    assert warnings == []
+    assert warnings == [] and net['meta']['classes'] == CLASSES
     assert net['meta']['normalization']['rgbMean'].tolist() == RGB_MEAN.tolist()
-    assert net['meta']['classes'] == CLASSES
     blocks = [layer['block'] for layer in net['layers'] if 'dilate' in layer['name']]
     assert len(blocks) == 6
     for block in blocks:
@@ -158,25 +145,20 @@ def test_what_else_the_struct_says(checkpoint, weights):
     assert rates['dec_ero_seg32x_bil_x2f'] == 0
 
 
-def test_warnings(checkpoint):
+def test_warnings_and_what_cannot_be_exported(tmp_path, checkpoint, weights):
     warnings = to_matconvnet(checkpoint, mean=(1, 2, 3))[2]
     assert warnings == ['the mask window is not known: 9 is written']
     replicate = config(num_classes=3, window=9, upsample_border='replicate', dilation_erosion=None)
     (warning,) = to_matconvnet(checkpoint, config=replicate)[2]
     assert "upsample_border is not 'zeros'" in warning
-
-
-def test_what_cannot_be_exported(tmp_path, checkpoint, weights):
-    with pytest.raises(ValueError, match='mean colour is not known'):
-        to_matconvnet(checkpoint)
-    with pytest.raises(ValueError, match='window .*8'):
-        to_matconvnet(checkpoint, mean=(1, 2, 3), window=8)
     bgr = config(num_classes=3, window=9)
     bgr.model.data_preprocessor.bgr_to_rgb = False
-    with pytest.raises(ValueError, match='bgr_to_rgb must be True'):
-        to_matconvnet(checkpoint, config=bgr)
-    with pytest.raises(ValueError, match='mask windows must be the same'):
-        to_matconvnet(checkpoint, config=config(num_classes=3, window=[9, 9, 17, 9]))
+    for options, message in (
+            (dict(), 'mean colour is not known'), (dict(mean=(1, 2, 3), window=8), 'window .*8'),
+            (dict(config=bgr), 'bgr_to_rgb must be True'),
+            (dict(config=config(num_classes=3, window=[9, 9, 17, 9])), 'windows must be the same')):
+        with pytest.raises(ValueError, match=message):
+            to_matconvnet(checkpoint, **options)
     torch.save(dict(state_dict={'backbone.layer1.weight': torch.ones(1)}), tmp_path / 'other.pth')
     with pytest.raises(ValueError, match='no LRRHead on VGG16FC'):
         to_matconvnet(tmp_path / 'other.pth')
@@ -188,7 +170,5 @@ def test_what_cannot_be_exported(tmp_path, checkpoint, weights):
     with pytest.raises(ValueError) as caught:
         to_matconvnet(tmp_path / 'other.pth', mean=(1, 2, 3))
     assert sorted(line.strip() for line in str(caught.value).splitlines()[1:]) == [
-        'extra: decode_head.conv_seg.weight',
-        'missing: backbone.fc6.conv.bias',
-        'wrong: backbone.fc7.conv.weight is (16, 16, 3, 3), expected (16, 16, 1, 1)',
-    ]
+        'extra: decode_head.conv_seg.weight', 'missing: backbone.fc6.conv.bias',
+        'wrong: backbone.fc7.conv.weight is (16, 16, 3, 3), expected (16, 16, 1, 1)']

@@ -30,8 +30,8 @@ def main() -> None:
     parser.add_argument('--widths', type=int, nargs='+', default=[1, 3, 5, 10], metavar='PIXELS',
                         help='widths of the bands (default: 1 3 5 10)')
     parser.add_argument('--crf', choices=PRESETS, metavar='PRESET',
-                        help=f'the CRF of ms-crf: {", ".join(PRESETS)} (default: crf of the '
-                        f"config's tta_model, else {DEFAULT_CRF_PRESET})")
+                        help=f'the CRF of ms-crf: {", ".join(PRESETS)} (default: the '
+                        f"config's own, else {DEFAULT_CRF_PRESET})")
     parser.add_argument('--absent', choices=('skip', 'zero'), default='skip',
                         help='a class that is in neither prediction nor ground truth is left out '
                         'of the mean or counts 0 (default: %(default)s)')

@@ -105,7 +105,7 @@ def train(argv: Sequence[str] | None = None) -> None:
 def test(argv: Sequence[str] | None = None) -> None:
     """Run MMSegmentation's ``test.py``, with ``--aug-test`` and ``--crf[=PRESET]``.
 
-    What ``--crf`` sets is set before the user's ``--cfg-options``, which so have the last word.
+    What ``--crf`` sets is set before the user's ``--cfg-options``, which thus have the last word.
 
     Args:
         argv: Arguments without the program's name; those of this process

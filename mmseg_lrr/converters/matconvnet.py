@@ -278,7 +278,7 @@ def _from_dagnn(net: dict[str, Any], window: int | None, fc_channels: int) -> Co
         # Taken out, so that each array can be given up as soon as it is converted.
         values[name] = (parameter['name'], parameter.pop('value'))
     if 'bases_coef_32xb' not in values:
-        raise ValueError('the network has no bases_coef_32xb: it is no LRR network')
+        raise ValueError('the network has no bases_coef_32xb: so it is not an LRR network')
     layout = LrrLayout.of_shapes({name: v.shape for name, (_, v) in values.items()}, fc_channels)
     parameters = layout.parameters()
     known = {parameter.name for parameter in parameters}
@@ -354,7 +354,7 @@ def _store(conversion: Conversion, values: dict, parameters: list[Parameter]) ->
     for parameter in parameters:
         if parameter.name not in values:
             conversion.warnings.append(
-                f'{parameter.name} is not in it; the fixed 2x upsampling is taken for granted'
+                f'{parameter.name} is not in it; the fixed 2x upsampling is assumed'
             )
             continue
         name, value = values.pop(parameter.name)
@@ -397,7 +397,7 @@ def _mask_window(layers: list[dict], window: int | None, warnings: list[str]) ->
         return in_file
     if window is None:
         warnings.append(
-            f'the mask window is not in the file (no layer prob_dilate_*): {USUAL_WINDOW} is taken'
+            f'the mask window is not in the file (no layer prob_dilate_*): assuming {USUAL_WINDOW}'
         )
     return window or USUAL_WINDOW
 
@@ -417,7 +417,7 @@ def _classes(
     if len(names) != num_classes:
         warnings.append(
             f'{len(names)} class names (net.meta.classes) for {num_classes} classes: '
-            f'{dataset or "numbers"} stand in'
+            f'using {dataset or "numbers"} instead'
         )
         names = get_classes(dataset) if dataset else [str(i) for i in range(num_classes)]
     if dataset and names == get_classes(dataset):

@@ -210,5 +210,5 @@ class LRRTestLoop(TestLoop):
         if records:
             lines = '\n'.join('{path} ({stage}): {error}'.format(**record) for record in records)
             self.runner.logger.error(
-                f'{len(records)} images failed and count in no metric; they are listed in '
+                f'{len(records)} images failed and are not counted in any metric; they are listed in '
                 f'{path}:\n{lines}')

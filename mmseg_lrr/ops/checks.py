@@ -11,7 +11,8 @@ from typing import Any
 def integer(name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
     """Return ``value``; raise unless it is an integer from ``minimum`` to ``maximum``."""
     accepted = 'an integer' + ('' if minimum is None else f' >= {minimum}')
-    accepted += '' if maximum is None else f' and <= {maximum}'
+    if maximum is not None:
+        accepted = f'an integer from {minimum} to {maximum}'
     if not isinstance(value, int):
         raise TypeError(f'{name} must be {accepted}, got {value!r}')
     if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):

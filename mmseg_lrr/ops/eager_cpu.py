@@ -1,5 +1,5 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Where the order of the work is ours to choose."""
+"""Whether operations run eagerly on a CPU."""
 
 import torch
 from torch import Tensor

@@ -69,7 +69,7 @@ def pyramid_levels(strides: Sequence[int], factor: int | Sequence[int] = 4,
             raise ValueError('reconstruction_factor must give score maps that are equally fine or '
                              f'a factor of 2 apart, got {levels[-1].factor} at stride '
                              f'{levels[-1].stride} and {u} at stride {stride}')
-        levels.append(LevelGeometry(stride, u, upsample_factor, side or 2 * u + 1))
+        levels.append(LevelGeometry(stride, u, upsample_factor, 2 * u + 1 if side is None else side))
     return levels
 
 
@@ -90,7 +90,8 @@ def crop(scores: Tensor, size: Sequence[int], limit: int) -> Tensor:
     height, width = size
     if not (0 <= scores.shape[2] - height < limit and 0 <= scores.shape[3] - width < limit):
         raise ValueError(
-            f'a score map of {tuple(scores.shape[2:])} pixels does not fit {(height, width)}. '
+            f'a score map of {tuple(scores.shape[2:])} pixels does not fit the finer map, or the '
+            f'labels, of {(height, width)}. '
             'Feature maps must have the strides that the head is given (strides=..., by default '
             '4, 8, 16, 32), odd sizes rounded up. Where a backbone rounds down (ConvNeXt), pad '
             'its input: data_preprocessor=dict(size_divisor=32, test_cfg=dict(size_divisor=32))')

@@ -110,7 +110,7 @@ class _SlidingRange(torch.autograd.Function):
     def forward(ctx, x: Tensor, window: int) -> Tensor:
         ctx.save_for_backward(x)
         ctx.window = window
-        # What is given out is no view of anything, so that callers may change it.
+        # The result is not a view, so that callers may change it.
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
         planes, ranges = x.flatten(0, 1), out.flatten(0, 1)
         for chunk in _chunks(planes):

@@ -113,7 +113,7 @@ def test_problems_are_listed_together(convert, hollow):
 def test_what_is_no_network(convert, hollow):
     with pytest.raises(ValueError, match=r'neither a DagNN.*net\.saveobj'):
         convert([dict(weights=np.ones((1, 1)))])
-    with pytest.raises(ValueError, match='no LRR network'):
+    with pytest.raises(ValueError, match='not an LRR network'):
         convert(make_net(dict(fc8f=np.ones((1, 1)))))
     hollow['bases_coef_32sb'] = hollow['bases_coef_32xb']
     with pytest.raises(ValueError, match='bases_coef_32xb and bases_coef_32sb are the same'):

@@ -38,12 +38,12 @@ class CheckLabels(BaseTransform):
         if labels.shape != size:
             raise ValueError(f'{name} is of shape {labels.shape}; expected one channel and its '
                              f"image's height and width, {size} ({results.get('img_path')})")
-        strange = labels[(labels >= self.num_classes) & (labels != self.ignore_index)]
+        strange = labels[((labels < 0) | (labels >= self.num_classes)) & (labels != self.ignore_index)]
         if strange.size:
             raise ValueError(
-                f'{name} holds {np.unique(strange).tolist()}, which are no classes; expected 0 to '
-                f'{self.num_classes - 1}, or {self.ignore_index} for pixels that do not count. See '
-                "the data set's classes and reduce_zero_label, and num_classes of CheckLabels")
+                f'{name} holds {np.unique(strange).tolist()}, which are not classes; expected 0 to '
+                f'{self.num_classes - 1}, or {self.ignore_index} for pixels that do not count. '
+                "Check the dataset's classes and reduce_zero_label, and num_classes of CheckLabels")
         return results
 
     def __repr__(self) -> str:

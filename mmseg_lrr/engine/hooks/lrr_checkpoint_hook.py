@@ -95,7 +95,7 @@ class LRRCheckpointHook(CheckpointHook):
         self._to_restore = checkpoint.get('random_states')
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """After a resume, put the random states back once the batches of old are skipped."""
+        """After a resume, put the random states back once the batches already used are skipped."""
         states, self._to_restore = self._to_restore, None
         loop = runner.train_loop
         # Weights alone (load_from) begin a run of their own.

@@ -36,12 +36,12 @@ class NonFiniteHook(Hook):
         losses = ', '.join(f'{name} is {value.item()}' for name, value in outputs.items()
                            if 'loss' in name and not torch.isfinite(value))
         images = ', '.join(str(sample.get('img_path')) for sample in data_batch['data_samples'])
-        text = (f'iteration {runner.iter + 1}: {losses} (images {images}), perhaps since one of '
-                f'the {self.interval} iterations before')
+        text = (f'iteration {runner.iter + 1}: {losses} (images {images}), possibly since up '
+                f'to {self.interval} iterations earlier')
         if hasattr(runner.optim_wrapper, 'loss_scaler') and not self._warned:
             self._warned = True
             runner.logger.warning(f'{text}; the gradient scaler leaves out the step')
             return
         raise FloatingPointError(
-            f'{text}. A lower learning rate or a longer warm-up prevents most of them; '
-            'NonFiniteHook(interval=1) finds the very iteration')
+            f'{text}. A lower learning rate or a longer warm-up prevents most such '
+            'losses; NonFiniteHook(interval=1) finds the exact iteration')

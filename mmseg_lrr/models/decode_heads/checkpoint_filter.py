@@ -21,7 +21,7 @@ def filter_checkpoint(state_dict: Mapping[str, Any], bases: Mapping[str, tuple[i
                       flag: str) -> dict[str, Any]:
     """Rename older keys, and give levels that the checkpoint lacks the bases that it has.
 
-    A checkpoint of stage 1 (LRR-32x) so brings the bases of stage 2 (LRR-4x).
+    A checkpoint of stage 1 (LRR-32x) thus brings the bases of stage 2 (LRR-4x).
 
     Args:
         state_dict: weights by name.

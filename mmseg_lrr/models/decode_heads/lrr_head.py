@@ -47,8 +47,8 @@ class LRRHead(BaseDecodeHead):
         kernel_size: of the coefficient convolutions; odd.
         upsample_border: what the 2x upsampling sees outside the map: ``'zeros'`` as in the
             released network, or ``'replicate'``.
-        boundary_mask: config of the mask, or None for the unmasked network. Its ``window`` is one,
-            or one per level (the coarsest one's is not used); default 2u + 1.
+        boundary_mask: config of the mask, which is built with a ``window`` (one, or one per level,
+            of which the coarsest is not used; default 2u + 1); None for the unmasked network.
         learned_bases: whether the basis functions are trained; frozen in the released code.
         dilation_erosion: config of the two DE branches, whose ``levels`` (default: the coarsest)
             are names such as ``['32x']``; None trains without DE.
@@ -85,7 +85,8 @@ class LRRHead(BaseDecodeHead):
                  align_corners: bool = False,
                  init_cfg: ConfigType | None = None) -> None:
         checks.integer('num_classes', num_classes, 2)
-        checks.one_of('align_corners', align_corners, (False, ))
+        if align_corners:
+            raise ValueError('align_corners must be False: LRR is defined at half-pixel centres')
         in_channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         in_index = range(len(in_channels)) if in_index is None else in_index
         in_index = [in_index] if isinstance(in_index, int) else list(in_index)
@@ -198,7 +199,7 @@ class LRRHead(BaseDecodeHead):
         Args:
             seg_logits: what :meth:`forward_levels` gives.
             batch_data_samples: samples with ``gt_sem_seg``, padded to one size. Their labels must
-                be classes or ``ignore_index``; ``CheckLabels`` in the training pipeline sees to it.
+                be classes or ``ignore_index``; ``CheckLabels`` in the training pipeline ensures this.
 
         Returns:
             ``{'loss_ce_32x': scalar, ..., 'acc_seg': accuracy of the finest level in percent}``.

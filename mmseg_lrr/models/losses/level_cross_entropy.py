@@ -25,13 +25,16 @@ class LevelCrossEntropyLoss(nn.Module):
         loss_weight: factor on the loss.
         class_weight: one weight per class, or a file of them that mmseg's losses read. A pixel's
             loss is multiplied by its class's weight; the divisor stays the number of pixels.
-        loss_name: must begin with ``loss_``, or mmengine does not train on it.
+        loss_name: name of the term in the log; must begin with ``loss_``.
     """
 
     def __init__(self, *, loss_weight: float = 1.0,
                  class_weight: Sequence[float] | str | None = None,
                  loss_name: str = 'loss_ce') -> None:
         super().__init__()
+        if not loss_name.startswith('loss_'):
+            raise ValueError(f"loss_name must begin with 'loss_', got {loss_name!r}: mmengine does "
+                             'not train on other names')
         self.loss_weight = loss_weight
         self.loss_name = loss_name
         weights = get_class_weight(class_weight)

@@ -56,7 +56,7 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         test_cfg = self.test_cfg or {}
         unknown = sorted(set(test_cfg) - set(_TEST_OPTIONS))
         if unknown:
-            print_log(f'test_cfg has {unknown}, which nothing reads; its options are '
+            print_log(f'test_cfg has {unknown}, which is not used; its options are '
                       f'{list(_TEST_OPTIONS)}', logger='current', level=logging.WARNING)
         self.mode = checks.one_of('test_cfg.mode', test_cfg.get('mode', 'whole'), _MODES)
         if self.mode == 'slide':

@@ -24,8 +24,8 @@ def test_classes_and_ignored_pixels_pass_unchanged() -> None:
 
 
 @pytest.mark.parametrize('labels, message', [
-    (np.full((4, 6), 3, np.uint8), r'a/b\.png holds \[3\], which are no classes; expected 0 to 2'),
-    (np.resize([0, 254, 7], (4, 6)), r'a/b\.png holds \[7, 254\]'),
+    (np.full((4, 6), 3, np.uint8), r'a/b\.png holds \[3\], which are not classes; expected 0 to 2'),
+    (np.resize([0, 254, -1], (4, 6)), r'a/b\.png holds \[-1, 254\]'),
     (np.zeros((6, 4), np.uint8), r'a/b\.png is of shape \(6, 4\).*\(4, 6\) \(a/b\.jpg\)'),
     (np.zeros((4, 6, 3), np.uint8), r'a/b\.png is of shape \(4, 6, 3\); expected one channel'),
 ])

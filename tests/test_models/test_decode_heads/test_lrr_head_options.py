@@ -62,13 +62,15 @@ def test_windows() -> None:
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    (dict(align_corners=True), 'align_corners.*False.*True'),
+    (dict(align_corners=True), 'align_corners must be False'),
     (dict(num_classes=1), 'num_classes.*2.*1'),
     (dict(kernel_size=4), 'kernel_size.*odd.*4'),
     (dict(reconstruction_factor=3), 'reconstruction_factor.*even.*3'),
     (dict(reconstruction_factor=[4, 4]), 'reconstruction_factor.*4.*2'),
     (dict(reconstruction_factor=[4, 4, 4, 2]), 'reconstruction_factor.*factor of 2 apart'),
     (dict(boundary_mask=dict(type='BoundaryMask', window=[9, 8, 9, 9])), 'window.*odd.*8'),
+    (dict(boundary_mask=dict(type='BoundaryMask', window=0)), 'window.*0'),
+    (dict(loss_decode=dict(type='LevelCrossEntropyLoss', loss_name='ce')), "'loss_'.*'ce'"),
     (dict(upsample_border='mirror'), "border.*zeros.*replicate.*'mirror'"),
     (dict(strides=[4, 8, 16, 16]), r'strides.*\[4, 8, 16, 16\]'),
     (dict(strides=[16, 32]), r'strides.*\[16, 32\]'),

@@ -23,7 +23,7 @@ from ..small_segmentors import build, lrr_config
     lambda weights: {name: value for name, value in weights.items() if not any(
         part in name for part in ('.dilation.', '.erosion.', 'num_batches_tracked'))},
 ])
-def test_what_fits_is_loaded(tmp_path: Path, change) -> None:  # noqa: ANN001
+def test_what_fits_is_loaded(tmp_path: Path, change) -> None:
     branch = dict(dilation_erosion=dict(type='DilationErosionBranch'))
     model, other = (build(lrr_config(head=branch), seed) for seed in (0, 1))
     torch.save(change(other.state_dict()), tmp_path / 'weights.pth')

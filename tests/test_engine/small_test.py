@@ -32,12 +32,11 @@ class Recorder(Hook):
         self.scores: dict[str, Any] = {}
         self.threads: set[str] = set()
 
-    def before_test_iter(self, runner, batch_idx, data_batch=None) -> None:  # noqa: ANN001
+    def before_test_iter(self, runner, batch_idx, data_batch=None) -> None:
         self.threads.add(threading.current_thread().name)
         self.before.append(batch_idx)
 
-    def after_test_iter(self, runner, batch_idx, data_batch=None,  # noqa: ANN001
-                        outputs=None) -> None:  # noqa: ANN001
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         self.threads.add(threading.current_thread().name)
         names = [Path(sample.img_path).name for sample in outputs]
         self.after.append((batch_idx, names))

@@ -95,16 +95,27 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_computes_sets_and_keeps_the_bases(tmp_path: Path, logged: list[str]) -> None:
-    dataset = make_data(tmp_path / 'data')
-    head = Head()
-    train(tmp_path / 'work', dataset, [head])
+    work, dataset, head = tmp_path / 'work', make_data(tmp_path / 'data'), Head()
+    train(work, dataset, [head])
     expected = expected_bases(dataset)
     np.testing.assert_array_equal(head.bases.numpy(), expected)
-    np.testing.assert_array_equal(np.load(tmp_path / 'work' / 'class_bases.npy'), expected)
+    np.testing.assert_array_equal(np.load(work / 'class_bases.npy'), expected)
     assert 'Class bases set in decode_head.0' in logged
-    weights = torch.load(tmp_path / 'work' / 'epoch_1.pth', weights_only=False)['state_dict']
+    weights = torch.load(work / 'epoch_1.pth', weights_only=False)['state_dict']
     assert weights['decode_head.0.bases_loaded']
     np.testing.assert_array_equal(weights['decode_head.0.bases'].numpy(), expected)
+
+    # The kept file is read again, but only if it is of the same settings.
+    train(work, dataset, [Head()])
+    assert any('Class bases of an earlier run read from' in line for line in logged)
+    expected = expected_bases(dataset, seed=7)
+    assert not np.array_equal(expected, expected_bases(dataset))
+    for _ in range(2):
+        head = Head()
+        train(work, dataset, [head], hook=dict(seed=7))
+        np.testing.assert_array_equal(head.bases.numpy(), expected)
+        # A file that is not the one of the record (a crash between two writes).
+        np.save(work / 'class_bases.npy', np.zeros((3, 4, 32, 32), np.float32))
 
 
 def test_heads_of_other_sizes_share_one_computation(tmp_path: Path) -> None:
@@ -143,27 +154,6 @@ def test_bases_of_the_checkpoint_stay(tmp_path: Path, logged: list[str]) -> None
     assert (head.bases == 3.0).all()
     assert not (tmp_path / 'second' / 'class_bases.npy').exists()
     assert any('Class bases came with the checkpoint' in line for line in logged)
-
-
-def test_reads_the_kept_file_only_if_it_is_of_the_same_settings(
-        tmp_path: Path, logged: list[str]) -> None:
-    work, dataset = tmp_path / 'work', make_data(tmp_path / 'data')
-    train(work, dataset, [Head()])
-    kept = work / 'class_bases.npy'
-    train(work, dataset, [Head()])
-    assert any('Class bases of an earlier run read from' in line for line in logged)
-
-    head = Head()
-    train(work, dataset, [head], hook=dict(seed=7))
-    expected = expected_bases(dataset, seed=7)
-    assert not np.array_equal(expected, expected_bases(dataset))
-    np.testing.assert_array_equal(head.bases.numpy(), expected)
-
-    # A file that is not the one of the record (a crash between two writes) is not used either.
-    np.save(kept, np.zeros((3, 4, 32, 32), np.float32))
-    head = Head()
-    train(work, dataset, [head], hook=dict(seed=7))
-    np.testing.assert_array_equal(head.bases.numpy(), expected)
 
 
 def test_takes_a_file_instead(tmp_path: Path) -> None:

@@ -258,7 +258,7 @@ def test_broken_loader_is_no_images_failure(images: Path, tmp_path: Path) -> Non
 class _Ending(Hook):
     """Ends the test after an image, by other means than the image's failure."""
 
-    def after_test_iter(self, runner, batch_idx, **kwargs) -> None:  # noqa: ANN001, ANN003
+    def after_test_iter(self, runner, batch_idx, **kwargs) -> None:
         if batch_idx == 3:
             raise KeyboardInterrupt
 

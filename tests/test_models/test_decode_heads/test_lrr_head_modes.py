@@ -153,7 +153,7 @@ def test_compiled_for_training() -> None:
 class NoSynchronisation(TorchDispatchMode):
     """Refuse the operators that read a value, or a shape that depends on values, from a device."""
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
         masks = [index for index in (args[1] if name in ('index', 'index_put') else ())
                  if index is not None and index.dtype == torch.bool]

@@ -85,7 +85,7 @@ def batch(images: int, height: int, width: int) -> dict:
         label[:, :3] = 255
         samples.append(SegDataSample(
             gt_sem_seg=PixelData(data=label),
-            metainfo=dict(img_shape=(height, width), ori_shape=(height, width))))
+            metainfo=dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape'), (height, width))))
     return dict(inputs=[255 * torch.rand(3, height, width) for _ in range(images)],
                 data_samples=samples)
 

@@ -16,6 +16,7 @@ def test_finer_levels_build_on_coarser_ones() -> None:
     branch = MODELS.build(dict(
         type='DilationErosionBranch', in_channels=channels, num_classes=2, num_bases=3,
         kernel_size=3)).double()
+    assert branch.bias['32x'].tolist() == branch.bias['8x'].tolist() == [1, -1]
     for parameter in branch.parameters():
         torch.nn.init.normal_(parameter)
     levels = {

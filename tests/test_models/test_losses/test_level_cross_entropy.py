@@ -28,7 +28,7 @@ def labels() -> torch.Tensor:
 
 
 @pytest.mark.parametrize('weights', [None, WEIGHTS, 'weights.npy'])
-def test_equals_loops(tmp_path, scores: torch.Tensor, labels: torch.Tensor, weights) -> None:  # noqa: ANN001
+def test_equals_loops(tmp_path, scores: torch.Tensor, labels: torch.Tensor, weights) -> None:
     if isinstance(weights, str):
         weights = str(tmp_path / weights)
         np.save(weights, WEIGHTS)

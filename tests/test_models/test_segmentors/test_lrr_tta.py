@@ -123,7 +123,7 @@ def test_crf_refines_the_fused_probabilities() -> None:
     assert torch.equal(later.seg_logits.data, sample.seg_logits.data)
 
 
-def test_segmentors_own_crf_does_not_run_and_that_is_said(monkeypatch) -> None:  # noqa: ANN001
+def test_segmentors_own_crf_does_not_run_and_that_is_said(monkeypatch) -> None:
     warnings: list[str] = []
     logger = MMLogger.get_current_instance()
     monkeypatch.setattr(logger, 'log', lambda level, text: warnings.append(text))
@@ -143,7 +143,7 @@ class _LiveMaps(TorchDispatchMode):
         self.seen: dict[int, StorageWeakRef] = {}
         self.most = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if isinstance(tensor, Tensor) and tensor.untyped_storage().nbytes() >= self.num_bytes:

@@ -210,5 +210,5 @@ class LRRTestLoop(TestLoop):
         if records:
             lines = '\n'.join('{path} ({stage}): {error}'.format(**record) for record in records)
             self.runner.logger.error(
-                f'{len(records)} images failed and are not counted in any metric; they are listed in '
-                f'{path}:\n{lines}')
+                f'{len(records)} images failed and are not counted in any metric; they are listed '
+                f'in {path}:\n{lines}')

@@ -69,7 +69,8 @@ def pyramid_levels(strides: Sequence[int], factor: int | Sequence[int] = 4,
             raise ValueError('reconstruction_factor must give score maps that are equally fine or '
                              f'a factor of 2 apart, got {levels[-1].factor} at stride '
                              f'{levels[-1].stride} and {u} at stride {stride}')
-        levels.append(LevelGeometry(stride, u, upsample_factor, 2 * u + 1 if side is None else side))
+        side = 2 * u + 1 if side is None else side
+        levels.append(LevelGeometry(stride, u, upsample_factor, side))
     return levels
 
 

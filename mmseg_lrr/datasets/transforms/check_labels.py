@@ -38,7 +38,8 @@ class CheckLabels(BaseTransform):
         if labels.shape != size:
             raise ValueError(f'{name} is of shape {labels.shape}; expected one channel and its '
                              f"image's height and width, {size} ({results.get('img_path')})")
-        strange = labels[((labels < 0) | (labels >= self.num_classes)) & (labels != self.ignore_index)]
+        outside = (labels < 0) | (labels >= self.num_classes)
+        strange = labels[outside & (labels != self.ignore_index)]
         if strange.size:
             raise ValueError(
                 f'{name} holds {np.unique(strange).tolist()}, which are not classes; expected 0 to '

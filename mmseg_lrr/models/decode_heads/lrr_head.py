@@ -199,7 +199,7 @@ class LRRHead(BaseDecodeHead):
         Args:
             seg_logits: what :meth:`forward_levels` gives.
             batch_data_samples: samples with ``gt_sem_seg``, padded to one size. Their labels must
-                be classes or ``ignore_index``; ``CheckLabels`` in the training pipeline ensures this.
+                be classes or ``ignore_index``, which ``CheckLabels`` in the pipeline ensures.
 
         Returns:
             ``{'loss_ce_32x': scalar, ..., 'acc_seg': accuracy of the finest level in percent}``.

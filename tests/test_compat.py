@@ -4,7 +4,6 @@
 import importlib.util
 import os
 import pickle
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -17,7 +16,6 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import load_checkpoint
 from packaging.version import Version
-from toolbox import IS_FORK
 
 from mmseg_lrr import compat
 
@@ -82,18 +80,6 @@ def test_compiled_operators_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     before = list(sys.meta_path)
     compat.provide_missing_ops()
     assert sys.meta_path == before
-
-
-@needs_stand_in
-@pytest.mark.skipif(IS_FORK, reason='the forks are imported without compiled operators')
-def test_an_import_of_the_toolbox_that_failed_can_be_repeated() -> None:
-    code = ('try:\n    import mmseg.models\nexcept ModuleNotFoundError as error:\n'
-            '    print(error.name)\nimport mmseg_lrr, mmseg.apis, sys\n'
-            'print("mmpretrain" in sys.modules)')
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True,
-                          text=True, check=True)
-    # mmpretrain need not be installed.
-    assert done.stdout.split()[-2:] == ['mmcv._ext', 'False']
 
 
 @needs_protection

@@ -18,6 +18,7 @@ import torch
 from mmseg.utils import get_classes, get_palette
 from torch import Tensor
 
+from mmseg_lrr.evaluation.label_png import voc_palette
 from mmseg_lrr.files import replacing
 
 from .mat_file import read_mat
@@ -422,12 +423,4 @@ def _classes(
         names = get_classes(dataset) if dataset else [str(i) for i in range(num_classes)]
     if dataset and names == get_classes(dataset):
         return names, get_palette(dataset)
-    return names, [_voc_colour(i) for i in range(num_classes)]
-
-
-def _voc_colour(index: int) -> list[int]:
-    """PASCAL VOC's colour of a class: bit k of the index, dealt to R, G, B from the top bit on."""
-    return [
-        sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8))
-        for channel in range(3)
-    ]
+    return names, voc_palette()[:num_classes].tolist()

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mmseg_lrr import get_config
 from mmseg_lrr.apis.testing import configure_test, run_test
@@ -65,25 +64,6 @@ def test_images_of_voc(shared_data: Callable[[str], Path], tmp_path: Path, tta: 
     levels = {f'mIoU_{level}' for level in ('32x', '16x', '8x', '4x')}
     assert levels & set(metrics) == (set() if tta else levels)
     assert {'trimap_mIoU@1', 'trimap_mIoU@5'} <= set(metrics)
-
-
-def test_seconds_are_of_one_run(project: Path, cfg: Config,
-                                monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs that begin within a second do not share their times."""
-    counts = []
-    call = Runner.call_hook
-
-    def call_hook(runner: Runner, name: str, **kwargs) -> None:
-        call(runner, name, **kwargs)
-        if name == 'after_test':
-            counts.append(len(runner.message_hub.get_scalar('test/time').data[0]))
-
-    monkeypatch.setattr(Runner, 'call_hook', call_hook)
-    monkeypatch.setattr('time.strftime', lambda *_: '20200101_000000')
-    results = [run_test(cfg, str(project / 'weights.pth')) for _ in range(2)]
-    assert counts == [3, 3]
-    assert results[0].metrics == results[1].metrics
-    assert all(result.num_images == 3 and result.seconds_per_image > 0 for result in results)
 
 
 def test_no_crf_means_none(cfg: Config) -> None:

@@ -86,14 +86,6 @@ def test_masks_lie_on_the_image_and_end_where_the_network_does(project: Path, cf
             np.testing.assert_array_equal(less.masks[level], example.masks[level])
 
 
-def test_images_are_spaced_over_the_set(project: Path, cfg: Config) -> None:
-    maker = ExampleMaker(cfg, project / 'weights.pth', multi_scale=False)
-    for options, names in ((dict(count=2), '04'), (dict(count=3), '024'), (dict(count=9), '01234'),
-                           (dict(count=2, limit=2), '01'), ({}, '01234')):
-        assert ''.join(
-            Path(info['img_path']).stem for info in maker.test_set(**options)) == names
-
-
 def test_stock_segmentors_and_heads(project: Path) -> None:
     """LRRHead in mmseg's segmentor gives its levels; another head its one output."""
     stock = config(project, lrr_config(type='EncoderDecoder'))

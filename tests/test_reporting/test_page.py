@@ -2,17 +2,12 @@
 """The page holds everything itself, shows the right numbers and pixels, and works in a browser."""
 
 import base64
-import html
 import io
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from PIL import Image
 
 from mmseg_lrr.reporting.page import PageModel, report_page
@@ -99,78 +94,3 @@ def test_what_is_not_there_is_not_offered(tmp_path: Path) -> None:
     assert base64.b64decode(uri) == (tmp_path / 'plot.png').read_bytes()
 
 
-# ---------------------------------------------------------------------- in a browser
-
-SCRIPT = '''
-const failures = [];
-addEventListener('error', (event) => failures.push(String(event.message)), true);
-addEventListener('securitypolicyviolation', (event) => failures.push(event.blockedURI));
-addEventListener('load', () => {
-  const viewer = document.querySelector('.viewer');
-  const slider = viewer.querySelector('input[type=range]');
-  const states = {};
-  const see = (name) => { states[name] = [...viewer.querySelectorAll('.card')].map((card) => ({
-    output: slider.getAttribute('aria-valuetext'),
-    pressed: [...viewer.querySelectorAll('button[aria-pressed=true]')].map((b) => b.textContent),
-    layers: [...card.querySelectorAll('.layer')].filter((image) => image.getClientRects().length)
-      .map((image) => image.className.replace('layer ', '') + ' ' + image.dataset.output),
-    note: card.querySelector('.note').textContent,
-    through: !viewer.querySelector('[name=see-through]').disabled,
-    grey: getComputedStyle(card.querySelector('.photo')).filter.includes('grayscale'),
-  })); };
-  const slide = (value) => {
-    slider.value = value; slider.dispatchEvent(new Event('input', {bubbles: true}));
-  };
-  const toggle = (name) => viewer.querySelector(`[name=${name}]`).click();
-  const press = (name) => viewer.querySelector(`button[data-output="${name}"]`).click();
-  see('first'); slide(2); see('slid'); toggle('mask'); see('mask'); toggle('errors'); see('both');
-  toggle('mask'); see('errors'); press('truth'); see('truth'); toggle('errors'); press('ms-crf');
-  toggle('mask'); see('no mask'); toggle('mask'); slide(0); see('image');
-  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  document.body.innerHTML = '<pre id="result"></pre>';
-  document.getElementById('result').textContent = JSON.stringify({states, failures, wide});
-});
-'''
-
-
-def test_slider_and_toggles_show_what_they_say(tmp_path: Path) -> None:
-    browser = next(filter(None, map(shutil.which, (
-        'chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
-    if browser is None:
-        pytest.skip('no Chromium on the PATH')
-    # Nothing but the page itself may be loaded.
-    head = ('<head><meta http-equiv="Content-Security-Policy" '
-            f'content="default-src data: \'unsafe-inline\'"><script>{SCRIPT}</script>')
-    path = tmp_path / 'page.html'
-    path.write_text(page(model()).replace('<head>', head, 1), encoding='utf-8')
-    done = subprocess.run(
-        [browser, '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
-         f'--user-data-dir={tmp_path}', '--window-size=500,900', '--dump-dom', path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True)
-    found = json.loads(html.unescape(
-        re.findall('<pre id="result">(.*?)</pre>', done.stdout)[-1]))
-    assert found['failures'] == [] and found['wide'] <= 0
-    shown = {name: (state[0]['output'], state[0]['layers'])
-             for name, state in found['states'].items()}
-    assert shown == {
-        'first': ('32x', ['labels 32x']),
-        'slid': ('16x', ['labels 16x']),
-        'mask': ('16x', ['mask 16x']),
-        'both': ('16x', ['mask 16x', 'errors 16x']),
-        'errors': ('16x', ['errors 16x']),
-        'truth': ('truth', ['labels truth']),
-        'no mask': ('ms-crf', ['labels ms-crf']),
-        'image': ('image', []),
-    }
-    for number in range(2):
-        item = example(number)
-        wrong = item.wrong('16x').sum() / item.valid().sum()
-        for name, state in found['states'].items():
-            assert state[number]['layers'] == state[0]['layers']
-            assert state[number]['pressed'] == [state[number]['output']]
-            assert state[number]['grey'] == (name in ('mask', 'both', 'errors'))
-            assert state[number]['through'] == any('labels' in layer
-                                                   for layer in state[number]['layers'])
-        assert found['states']['slid'][number]['note'] == f'{wrong:.1%} of the pixels wrong'
-        assert found['states']['no mask'][number]['note'].endswith('; no mask here')
-        assert found['states']['truth'][number]['note'] == 'no errors to show here'

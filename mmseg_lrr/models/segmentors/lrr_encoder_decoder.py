@@ -67,7 +67,7 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         self.level_outputs = test_cfg.get('level_outputs', False)
         if not hasattr(self.decode_head, 'level_scores') and (
                 self.level_outputs or test_cfg.get('last_level')):
-            raise ValueError('test_cfg.level_outputs and last_level need a decode head with levels '
+            raise ValueError('test_cfg.level_outputs and last_level need a head with levels '
                              f'(LRRHead), got {type(self.decode_head).__name__}')
         self._build_crf(test_cfg.get('crf'))
 

@@ -12,10 +12,7 @@ _FLIPPED_AXES = {'horizontal': (-1, ), 'vertical': (-2, ), 'diagonal': (-2, -1)}
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """Compute probabilities of (N, C, H, W) scores, in float32 at least.
-
-    In mixed precision scores can be of half precision, which no resizing on a CPU takes.
-    """
+    """Compute probabilities of (N, C, H, W) scores, in float32 at least, as resizing needs."""
     return scores.softmax(dim=1, dtype=torch.promote_types(scores.dtype, torch.float32))
 
 

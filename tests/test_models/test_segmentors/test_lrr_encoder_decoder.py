@@ -257,5 +257,5 @@ def test_a_prediction_that_is_no_number_is_refused() -> None:
 def test_level_outputs_need_a_head_with_levels() -> None:
     config = {**stock_config(), 'type': 'LRREncoderDecoder'}
     config['test_cfg'] = dict(mode='whole', level_outputs=True)
-    with pytest.raises(ValueError, match='need a decode head with levels .* got FCNHead'):
+    with pytest.raises(ValueError, match='need a head with levels .* got FCNHead'):
         build(config)

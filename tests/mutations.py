@@ -46,7 +46,7 @@ MUTATIONS = [
      'return scores - self.detail', f'{LAYER_TESTS} {HEAD_TESTS}'),
     ('mask softmax over the wrong axis', 'models/layers/boundary_mask.py', 'softmax(dim=1)',
      'softmax(dim=2)', LAYER_TESTS),
-    ('default window 2u - 1', PYRAMID, 'side or 2 * u + 1', 'side or 2 * u - 1', HEAD_TESTS),
+    ('default window 2u - 1', PYRAMID, '2 * u + 1 if side', '2 * u - 1 if side', HEAD_TESTS),
     ('windows coarse to fine', PYRAMID, 'windows[::-1]', 'windows', HEAD_TESTS),
     ('labels sampled at corners', PYRAMID, 'labels[:, stride // 2::stride, stride // 2::stride]',
      'labels[:, ::stride, ::stride]', HEAD_TESTS),

@@ -94,7 +94,7 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     (tmp_path / 'SegmentationClass' / 'z.png').write_bytes(b'no picture')
     with pytest.raises(FileNotFoundError, match=r'x\.png'):
         label_maps[0]
-    with pytest.raises(ValueError, match=r'y\.png holds \[4\], which are no classes'):
+    with pytest.raises(ValueError, match=r'y\.png holds \[4\], which are not classes'):
         label_maps[1]
     with pytest.raises(ValueError, match=r'cannot read the label map .*z\.png'):
         label_maps[2]

@@ -18,7 +18,7 @@ def network_of(config: Config) -> dict[str, Any]:
     """Find what a config says of the network, as far as weights do not tell it.
 
     Args:
-        config (Config): A config with a ``model``.
+        config: A config with a ``model``.
 
     Returns:
         dict: ``mean``, ``std``, ``rgb`` of the input; ``num_classes``, ``num_bases``, ``levels``,
@@ -52,8 +52,8 @@ def config_differences(config: Config, meta: Mapping[str, Any]) -> list[str]:
     """List what a config would silently do differently from the network converted.
 
     Args:
-        config (Config): A config with a ``model``.
-        meta (Mapping[str, Any]): The checkpoint's meta, as :class:`~.matconvnet.Conversion` has
+        config: A config with a ``model``.
+        meta: The checkpoint's meta, as :class:`~.matconvnet.Conversion` has
             it.
 
     Returns:

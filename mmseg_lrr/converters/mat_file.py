@@ -19,8 +19,8 @@ def read_mat(path: str | os.PathLike, names: Iterable[str]) -> dict[str, Any]:
     ``list``, a struct array, also one of a single struct, a ``list`` of dictionaries.
 
     Args:
-        path (str or PathLike): The file.
-        names (Iterable[str]): Variables to read; those that the file lacks are left out.
+        path: The file.
+        names: Variables to read; those that the file lacks are left out.
 
     Returns:
         dict[str, Any]: The variables found, by name.

@@ -64,11 +64,11 @@ class Parameter:
     """What a parameter is in both worlds.
 
     Args:
-        name (str): MatConvNet's name, as the released training code spells it.
-        shape (tuple[int]): Its shape in MatConvNet, (h, w, in, out), or (1, out) of a bias.
-        torch_shape (tuple[int]): Its shape in the state dict.
-        key (str): Its name in a segmentor's state dict; empty for a fixed 2x upsampling.
-        copy (bool): Whether it repeats a level's bases, for dilation or erosion.
+        name: MatConvNet's name, as the released training code spells it.
+        shape: Its shape in MatConvNet, (h, w, in, out), or (1, out) of a bias.
+        torch_shape: Its shape in the state dict.
+        key: Its name in a segmentor's state dict; empty for a fixed 2x upsampling.
+        copy: Whether it repeats a level's bases, for dilation or erosion.
     """
 
     name: str
@@ -141,11 +141,11 @@ class LrrLayout:
     """What an LRR network on VGG-16 consists of.
 
     Args:
-        num_classes (int): Number of classes, C.
-        num_bases (int): Number of basis functions per class, K.
-        levels (tuple[str]): Levels, coarse to fine, from 32x.
-        de_levels (tuple[str]): Levels with dilation and erosion, from 32x; may be empty.
-        fc_channels (int): Channels of fc6 and fc7.
+        num_classes: Number of classes, C.
+        num_bases: Number of basis functions per class, K.
+        levels: Levels, coarse to fine, from 32x.
+        de_levels: Levels with dilation and erosion, from 32x; may be empty.
+        fc_channels: Channels of fc6 and fc7.
     """
 
     num_classes: int
@@ -213,11 +213,11 @@ class Conversion:
     """A network read from a MatConvNet file.
 
     Args:
-        state_dict (dict[str, Tensor]): Weights under a segmentor's names, float32.
-        meta (dict): The checkpoint's meta: ``dataset_meta`` (classes and palette) and ``lrr`` or,
+        state_dict: Weights under a segmentor's names, float32.
+        meta: The checkpoint's meta: ``dataset_meta`` (classes and palette) and ``lrr`` or,
             for the ImageNet network, ``vgg``: what the weights need and where they come from.
-        moves (list[str]): What went where, one line per parameter.
-        warnings (list[str]): What the user should know.
+        moves: What went where, one line per parameter.
+        warnings: What the user should know.
     """
 
     state_dict: dict[str, Tensor] = field(default_factory=dict)
@@ -241,11 +241,11 @@ def from_matconvnet(
     branch are found from its parameters, and the mask window from its layers.
 
     Args:
-        path (str or PathLike): The ``.mat`` file, of version 7 or 7.3.
-        window (int, optional): The side of the mask's window in pixels of the masked map, for a
+        path: The ``.mat`` file, of version 7 or 7.3.
+        window: The side of the mask's window in pixels of the masked map, for a
             file that does not say it. Defaults to the released training code's 9, with a
             warning.
-        fc_channels (int): Channels of fc6 and fc7. Defaults to VGG-16's 4096.
+        fc_channels: Channels of fc6 and fc7. Defaults to VGG-16's 4096.
 
     Returns:
         Conversion: Weights, meta, and what is to be told.

@@ -23,7 +23,7 @@ class ImageAreas:
         outputs: Names of the outputs counted: levels coarse to fine, then :data:`FINAL`.
         classes: The classes that occur, shape ``(P,)``: most images show a few of many, and a
             metric holds the counts of every image until the end.
-        areas: int64 counts, shape ``(outputs, G, 3, P)``, see
+        areas: Int64 counts, shape ``(outputs, G, 3, P)``, see
             :func:`mmseg_lrr.ops.class_areas.class_areas`. Group i is the pixels of band i that are
             in no narrower band; the last group is the rest of the image. Ignored pixels are in
             none, so the sum over the groups is the whole image.

@@ -20,7 +20,7 @@ def row_half_widths(radius: int, footprint: str = 'disk') -> list[int]:
     """Compute the half-widths of a footprint's rows, from its middle row outwards.
 
     Args:
-        radius: in pixels, at most 8192.
+        radius: In pixels, at most 8192.
         footprint: ``'disk'`` is dx^2 + dy^2 <= radius^2 (3209 pixels at radius 32). ``'octagon'``
             is what MATLAB's ``strel('disk', radius)``, and so the released code, makes: the sum of
             lines in four directions (3285 pixels at radius 32); defined for radius >= 4.
@@ -144,10 +144,10 @@ def dilation_erosion_targets(
     Args:
         labels: (N, H, W) integer, values 0 .. num_classes - 1 or ``ignore_index``.
         num_classes: C.
-        radius: in pixels of ``labels``.
-        ignore_index: label of ignored pixels.
+        radius: In pixels of ``labels``.
+        ignore_index: Label of ignored pixels.
         footprint: ``'disk'`` (dx^2 + dy^2 <= radius^2) or ``'octagon'`` (MATLAB's ``strel``).
-        stride: return every ``stride``-th target alone, at half-pixel centres (index
+        stride: Return every ``stride``-th target alone, at half-pixel centres (index
             ``stride * i + stride // 2``), which costs much less than all.
 
     Returns:

@@ -16,10 +16,10 @@ class LevelGeometry:
     """Where a level's maps lie in the image.
 
     Attributes:
-        stride: stride of the feature map that the level reads, in input pixels.
+        stride: Stride of the feature map that the level reads, in input pixels.
         factor: u, the factor from the feature map to the score map.
-        upsample_factor: factor from the next coarser level's score map to this one's, 1 or 2.
-        window: side of the boundary mask's window, in pixels of the score map.
+        upsample_factor: Factor from the next coarser level's score map to this one's, 1 or 2.
+        window: Side of the boundary mask's window, in pixels of the score map.
     """
 
     stride: int
@@ -43,13 +43,13 @@ def pyramid_levels(strides: Sequence[int], factor: int | Sequence[int] = 4,
     """Describe the levels, coarse to fine.
 
     Args:
-        strides: of the feature maps in input pixels, fine to coarse, each twice the one before.
+        strides: Of the feature maps in input pixels, fine to coarse, each twice the one before.
         factor: u, even; one, or one per level, fine to coarse. A single one is lowered to the
             stride where it is larger (u = 8 at stride 4).
-        window: of the boundary mask; one, or one per level, fine to coarse. Default: 2u + 1.
+        window: Of the boundary mask; one, or one per level, fine to coarse. Default: 2u + 1.
 
     Raises:
-        ValueError: if strides do not double, a factor is odd or does not divide its stride, or
+        ValueError: If strides do not double, a factor is odd or does not divide its stride, or
             neighbouring score maps are neither equally fine nor a factor of 2 apart.
     """
     if any(coarse != 2 * fine for fine, coarse in zip(strides, strides[1:], strict=False)):
@@ -82,11 +82,11 @@ def crop(scores: Tensor, size: Sequence[int], limit: int) -> Tensor:
 
     Args:
         scores: (N, C, H, W).
-        size: what to cut to.
-        limit: by how many pixels a map may not be larger; more is a map of another stride.
+        size: What to cut to.
+        limit: By how many pixels a map may not be larger; more is a map of another stride.
 
     Raises:
-        ValueError: if the map is smaller than ``size``, or larger by ``limit`` or more.
+        ValueError: If the map is smaller than ``size``, or larger by ``limit`` or more.
     """
     height, width = size
     if not (0 <= scores.shape[2] - height < limit and 0 <= scores.shape[3] - width < limit):

@@ -147,7 +147,7 @@ def sliding_range(x: Tensor, window: int) -> Tensor:
 
     Args:
         x: (N, C, H, W), floating point.
-        window: side of the square window in pixels of ``x``; odd.
+        window: Side of the square window in pixels of ``x``; odd.
 
     Returns:
         (N, C, H, W), >= 0.

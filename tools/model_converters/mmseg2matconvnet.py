@@ -55,12 +55,12 @@ def to_matconvnet(
     standard deviation that a config divides by is folded into the first convolution.
 
     Args:
-        path (str or Path): A checkpoint of an ``EncoderDecoder``, trained or converted.
-        config (Config, optional): The config of the checkpoint: its mean, standard deviation,
+        path: A checkpoint of an ``EncoderDecoder``, trained or converted.
+        config: The config of the checkpoint: its mean, standard deviation,
             mask window. A converted checkpoint brings all of this itself.
-        window (int, optional): The side of the mask's window, before what the config and the
+        window: The side of the mask's window, before what the config and the
             checkpoint say. Without any of them, 9 with a warning.
-        mean (Sequence[float], optional): The mean colour (R, G, B), 0 to 255, likewise.
+        mean: The mean colour (R, G, B), 0 to 255, likewise.
 
     Returns:
         tuple: The struct ``net`` as ``DagNN.saveobj`` writes it, what went where (one line per
@@ -170,9 +170,9 @@ def dagnn_layers(
     """List the layers of an LRR network.
 
     Args:
-        layout (LrrLayout): What the network consists of.
-        shapes (Mapping[str, Sequence[int]]): Shapes of the parameters in MatConvNet, by name.
-        window (int or None): The side of the mask's window; None for an unmasked network.
+        layout: What the network consists of.
+        shapes: Shapes of the parameters in MatConvNet, by name.
+        window: The side of the mask's window; None for an unmasked network.
 
     Returns:
         list[dict[str, Any]]: One dictionary per layer, with ``name``, ``type``, ``inputs``,

@@ -24,9 +24,9 @@ def filter_checkpoint(state_dict: Mapping[str, Any], bases: Mapping[str, tuple[i
     A checkpoint of stage 1 (LRR-32x) thus brings the bases of stage 2 (LRR-4x).
 
     Args:
-        state_dict: weights by name.
-        bases: shapes of the head's basis functions by name, coarse to fine.
-        flag: name of ``bases_loaded``; it becomes False where the checkpoint's bases do not fit, so
+        state_dict: Weights by name.
+        bases: Shapes of the head's basis functions by name, coarse to fine.
+        flag: Name of ``bases_loaded``; it becomes False where the checkpoint's bases do not fit, so
             that ``ClassBasesHook`` computes new ones.
     """
     filtered = rename_keys(state_dict)

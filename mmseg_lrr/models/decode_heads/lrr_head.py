@@ -37,30 +37,30 @@ class LRRHead(BaseDecodeHead):
     Lists with one entry per level are in the backbone's order, fine to coarse.
 
     Args:
-        in_channels: channels of the feature maps that are read; an int for a single one.
-        num_classes: number of classes C, at least 2.
-        in_index: indices of the feature maps among the backbone's outputs. Default: the first ones.
-        strides: strides of the feature maps in input pixels. Default: the last of (4, 8, 16, 32).
-        num_bases: number of basis functions per class, K.
+        in_channels: Channels of the feature maps that are read; an int for a single one.
+        num_classes: Number of classes C, at least 2.
+        in_index: Indices of the feature maps among the backbone's outputs. Default: the first ones.
+        strides: Strides of the feature maps in input pixels. Default: the last of (4, 8, 16, 32).
+        num_bases: Number of basis functions per class, K.
         reconstruction_factor: u, the factor from a level's feature map to its score map; one, or
             one per level; see :func:`~mmseg_lrr.ops.pyramid.pyramid_levels`.
-        kernel_size: of the coefficient convolutions; odd.
-        upsample_border: what the 2x upsampling sees outside the map: ``'zeros'`` as in the
+        kernel_size: Of the coefficient convolutions; odd.
+        upsample_border: What the 2x upsampling sees outside the map: ``'zeros'`` as in the
             released network, or ``'replicate'``.
-        boundary_mask: config of the mask, which is built with a ``window`` (one, or one per level,
+        boundary_mask: Config of the mask, which is built with a ``window`` (one, or one per level,
             of which the coarsest is not used; default 2u + 1); None for the unmasked network.
-        learned_bases: whether the basis functions are trained; frozen in the released code.
-        dilation_erosion: config of the two DE branches, whose ``levels`` (default: the coarsest)
+        learned_bases: Whether the basis functions are trained; frozen in the released code.
+        dilation_erosion: Config of the two DE branches, whose ``levels`` (default: the coarsest)
             are names such as ``['32x']``; None trains without DE.
-        loss_decode: config, or list of configs, of the losses of every level. Any of the toolbox's
+        loss_decode: Config, or list of configs, of the losses of every level. Any of the toolbox's
             pixel losses serves; the terms are named ``{loss_name}_{level}``.
-        loss_dilation_erosion: config of the DE losses; one radius per DE level.
-        ignore_index: label of pixels that do not count.
-        winograd: whether 5x5 convolutions in float32 on a CPU may use Winograd's algorithm, about
+        loss_dilation_erosion: Config of the DE losses; one radius per DE level.
+        ignore_index: Label of pixels that do not count.
+        winograd: Whether 5x5 convolutions in float32 on a CPU may use Winograd's algorithm, about
             twice as fast, exact to 2e-5 of a map's maximum (3e-6 without it).
-        with_cp: whether a level's activations are computed again in the backward pass, not kept.
-        align_corners: must be False: LRR is defined at half-pixel centres.
-        init_cfg: initialisation config. Default None: all coefficients start at zero.
+        with_cp: Whether a level's activations are computed again in the backward pass, not kept.
+        align_corners: Must be False: LRR is defined at half-pixel centres.
+        init_cfg: Initialisation config. Default None: all coefficients start at zero.
     """
 
     def __init__(self,
@@ -149,8 +149,8 @@ class LRRHead(BaseDecodeHead):
         """Compute the scores of every level.
 
         Args:
-            inputs: the backbone's feature maps.
-            last_level: stop after this level; nothing finer is computed. Default: the finest.
+            inputs: The backbone's feature maps.
+            last_level: Stop after this level; nothing finer is computed. Default: the finest.
 
         Returns:
             ``{'32x': (N, C, h, w), ..., '4x': (N, C, H, W)}``, coarse to fine, each at its own
@@ -197,8 +197,8 @@ class LRRHead(BaseDecodeHead):
         """Compute the losses of every level at its own resolution.
 
         Args:
-            seg_logits: what :meth:`forward_levels` gives.
-            batch_data_samples: samples with ``gt_sem_seg``, padded to one size. Their labels must
+            seg_logits: What :meth:`forward_levels` gives.
+            batch_data_samples: Samples with ``gt_sem_seg``, padded to one size. Their labels must
                 be classes or ``ignore_index``, which ``CheckLabels`` in the pipeline ensures.
 
         Returns:
@@ -244,9 +244,9 @@ class LRRHead(BaseDecodeHead):
         that the mask is made of (docs/method.md, "Testing"); otherwise its scores.
 
         Args:
-            inputs: the backbone's feature maps.
-            all_levels: whether all levels are given, or the last one alone.
-            test_cfg: the segmentor's; ``last_level`` is that of :meth:`forward_levels`.
+            inputs: The backbone's feature maps.
+            all_levels: Whether all levels are given, or the last one alone.
+            test_cfg: The segmentor's; ``last_level`` is that of :meth:`forward_levels`.
 
         Returns:
             By level, coarse to fine: scores (N, C, h, w) and their stride in input pixels.

@@ -17,11 +17,11 @@ class BasisReconstruction(nn.Module):
     Starts with the lowest two-dimensional cosines, until :meth:`set_bases` brings the classes' own.
 
     Args:
-        num_classes: number of classes C.
-        num_bases: number of basis functions per class, K.
+        num_classes: Number of classes C.
+        num_bases: Number of basis functions per class, K.
         factor: u, the factor from coefficients to scores; even. A basis function is 2u x 2u pixels
             of the score map.
-        learned: whether the basis functions are a parameter; otherwise they are a buffer, as in
+        learned: Whether the basis functions are a parameter; otherwise they are a buffer, as in
             the released code.
     """
 

@@ -19,7 +19,7 @@ class BoundaryMask(nn.Module):
     at the border. Gradients flow through the mask; at ties they go to the first of equal pixels.
 
     Args:
-        window: side of the square window in pixels of the level's own score map; odd. 9 in the
+        window: Side of the square window in pixels of the level's own score map; odd. 9 in the
             released VOC network, 17 in the Cityscapes one.
     """
 

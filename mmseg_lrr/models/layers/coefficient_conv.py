@@ -12,10 +12,10 @@ class CoefficientConv(nn.Conv2d):
     """A convolution that keeps the size and starts at zero.
 
     Args:
-        in_channels: channels of the feature map.
-        out_channels: number of classes times basis functions per class.
-        kernel_size: odd.
-        winograd: whether Winograd's algorithm is used where it pays.
+        in_channels: Channels of the feature map.
+        out_channels: Number of classes times basis functions per class.
+        kernel_size: Odd.
+        winograd: Whether Winograd's algorithm is used where it pays.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 5,

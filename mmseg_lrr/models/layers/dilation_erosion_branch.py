@@ -22,11 +22,11 @@ class DilationErosionBranch(nn.Module):
     (background) and -1 for the rest: the masks of an image that is background only.
 
     Args:
-        in_channels: channels of each level's feature map, by level, coarse to fine.
-        num_classes: number of classes C.
-        num_bases: number of basis functions per class, K.
-        kernel_size: of the coefficient convolutions.
-        winograd: see :class:`CoefficientConv`.
+        in_channels: Channels of each level's feature map, by level, coarse to fine.
+        num_classes: Number of classes C.
+        num_bases: Number of basis functions per class, K.
+        kernel_size: Of the coefficient convolutions.
+        winograd: See :class:`CoefficientConv`.
     """
 
     def __init__(self, *, in_channels: Mapping[str, int], num_classes: int, num_bases: int = 10,
@@ -47,8 +47,8 @@ class DilationErosionBranch(nn.Module):
         """Compute the scores of every level of the branch, coarse to fine.
 
         Args:
-            features: feature maps by level, (N, channels, h, w).
-            levels: the head's levels, whose basis functions and upsampling serve here too.
+            features: Feature maps by level, (N, channels, h, w).
+            levels: The head's levels, whose basis functions and upsampling serve here too.
 
         Returns:
             By level, (N, C, u * h, u * w); positive inside the mask.

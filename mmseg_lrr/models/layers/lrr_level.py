@@ -21,17 +21,17 @@ class LRRLevel(nn.Module):
     level is unsure (docs/method.md, "The pyramid").
 
     Args:
-        in_channels: channels of the feature map.
-        num_classes: number of classes C.
-        num_bases: number of basis functions per class, K.
+        in_channels: Channels of the feature map.
+        num_classes: Number of classes C.
+        num_bases: Number of basis functions per class, K.
         factor: u, the factor from the feature map to the score map.
-        kernel_size: of the coefficient convolution.
-        learned_bases: whether the basis functions are trained.
-        winograd: see :class:`CoefficientConv`.
-        mask: module from upsampled scores (N, C, H, W) to the mask of the detail, of the same
+        kernel_size: Of the coefficient convolution.
+        learned_bases: Whether the basis functions are trained.
+        winograd: See :class:`CoefficientConv`.
+        mask: Module from upsampled scores (N, C, H, W) to the mask of the detail, of the same
             shape; None adds all of the detail.
-        upsample_factor: factor from the coarser level's score map to this one's, 2 or 1.
-        upsample_border: see :func:`~mmseg_lrr.ops.resampling.upsample2x`.
+        upsample_factor: Factor from the coarser level's score map to this one's, 2 or 1.
+        upsample_border: See :func:`~mmseg_lrr.ops.resampling.upsample2x`.
     """
 
     def __init__(self, *, in_channels: int, num_classes: int, num_bases: int = 10, factor: int = 4,
@@ -53,7 +53,7 @@ class LRRLevel(nn.Module):
 
         Args:
             feature: (N, in_channels, h, w).
-            coarser: scores of the next coarser level, or None for the coarsest level of all.
+            coarser: Scores of the next coarser level, or None for the coarsest level of all.
 
         Returns:
             (N, C, u * h, u * w).

@@ -35,10 +35,10 @@ class DilationErosionLoss(nn.Module):
     its loss is 0 (ours).
 
     Args:
-        radii: one radius per level of the branch, coarse to fine, in pixels at input resolution;
+        radii: One radius per level of the branch, coarse to fine, in pixels at input resolution;
             the released code has [32].
         footprint: ``'disk'``, or ``'octagon'`` for MATLAB's ``strel`` as in the released code.
-        loss_weight: factor on the losses; one, or one per level, coarse to fine.
+        loss_weight: Factor on the losses; one, or one per level, coarse to fine.
     """
 
     def __init__(self, *, radii: Sequence[int] = (32, ), footprint: str = 'disk',
@@ -56,12 +56,12 @@ class DilationErosionLoss(nn.Module):
         """Compute the losses of a batch.
 
         Args:
-            dilation: scores of the dilated masks by level, coarse to fine, each (N, C, h, w) with
+            dilation: Scores of the dilated masks by level, coarse to fine, each (N, C, h, w) with
                 h and w covering the label map at that level's stride.
-            erosion: the same of the eroded masks.
+            erosion: The same of the eroded masks.
             labels: (N, H, W) integer, at input resolution, after all augmentation and padding.
-            strides: pixels of ``labels`` to one of the scores', by level.
-            ignore_index: label of ignored pixels.
+            strides: Pixels of ``labels`` to one of the scores', by level.
+            ignore_index: Label of ignored pixels.
 
         Returns:
             Means over the batch:

@@ -22,10 +22,10 @@ class LevelCrossEntropyLoss(nn.Module):
     of the batch. The head calls it once per level and names each term ``{loss_name}_{level}``.
 
     Args:
-        loss_weight: factor on the loss.
-        class_weight: one weight per class, or a file of them that mmseg's losses read. A pixel's
+        loss_weight: Factor on the loss.
+        class_weight: One weight per class, or a file of them that mmseg's losses read. A pixel's
             loss is multiplied by its class's weight; the divisor stays the number of pixels.
-        loss_name: name of the term in the log; must begin with ``loss_``.
+        loss_name: Name of the term in the log; must begin with ``loss_``.
     """
 
     def __init__(self, *, loss_weight: float = 1.0,
@@ -50,7 +50,7 @@ class LevelCrossEntropyLoss(nn.Module):
             cls_score: (N, C, h, w) scores.
             label: (N, h, w) integer, at the resolution of ``cls_score``.
             weight: (N, h, w) factors on the pixels' losses, or None.
-            ignore_index: label of pixels that do not count.
+            ignore_index: Label of pixels that do not count.
 
         Returns:
             Scalar; 0, with zero gradients, if no pixel is valid.

@@ -16,8 +16,8 @@ class CRFStep:
     without it, and calls :meth:`apply_crf` on them. Both ways give the same numbers.
 
     Attributes:
-        crf: the CRF, or None.
-        crf_deferred: whether predictions leave the CRF to the caller.
+        crf: The CRF, or None.
+        crf_deferred: Whether predictions leave the CRF to the caller.
     """
 
     crf_deferred: bool = False
@@ -30,7 +30,7 @@ class CRFStep:
         """Refine predictions in place; does nothing where no CRF is configured.
 
         Args:
-            data_samples: predictions without a CRF: ``seg_logits`` holds the logarithms of
+            data_samples: Predictions without a CRF: ``seg_logits`` holds the logarithms of
                 probabilities (C, H, W) at the original size, the metainfo the photograph,
                 ``ori_img``. ``seg_logits`` and ``pred_sem_seg`` become those after the CRF;
                 levels' predictions stay.

@@ -36,7 +36,7 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
     result are the logarithms of these probabilities, ``pred_sem_seg`` their argmax.
 
     Args:
-        test_cfg: options of testing:
+        test_cfg: Options of testing:
 
             - ``mode``: ``'whole'``; ``'slide'``, in windows of ``crop_size`` at ``stride`` as the
               toolbox's, whose probabilities are averaged; or ``'halves'``, as the authors test
@@ -48,7 +48,7 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
             - ``crf`` (dict): config of a CRF for the final output, e.g.
               ``dict(type='DenseCRF', preset='deeplab_v2_vgg16')``. The pipeline must carry the
               photograph (``KeepOriginalImage``).
-        **kwargs: those of the stock ``EncoderDecoder``.
+        **kwargs: Those of the stock ``EncoderDecoder``.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -143,7 +143,7 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
 
         Args:
             inputs: (N, 3, H, W), preprocessed.
-            data_samples: their samples; without them the size of ``inputs`` is the original one.
+            data_samples: Their samples; without them the size of ``inputs`` is the original one.
 
         Returns:
             The samples, with ``seg_logits`` (C, H, W), ``pred_sem_seg`` (1, H, W) and, if asked

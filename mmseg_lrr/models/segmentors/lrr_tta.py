@@ -30,14 +30,14 @@ class LRRTTAModel(CRFStep, SegTTAModel):
     one output channel.
 
     Args:
-        module: config of the segmentor.
-        data_preprocessor: config for a segmentor that has none of its own. The toolbox's runner
+        module: Config of the segmentor.
+        data_preprocessor: Config for a segmentor that has none of its own. The toolbox's runner
             gives the one at the top of the config, which need not be the network's.
         fusion: ``'max'`` as in the released code, or ``'mean'``.
-        crf: config of a CRF on the fused probabilities, e.g. ``dict(type='DenseCRF')``. The
+        crf: Config of a CRF on the fused probabilities, e.g. ``dict(type='DenseCRF')``. The
             pipeline must carry the photograph (``KeepOriginalImage``). The segmentor's own, in its
             ``test_cfg``, is for its single passes and does not run here.
-        pretrained, train_cfg: what mmseg's inferencers set to None.
+        pretrained, train_cfg: What mmseg's inferencers set to None.
     """
 
     def __init__(self, module: ConfigType | nn.Module,

@@ -21,7 +21,7 @@ def image_area(maps: Tensor, meta: dict) -> Tensor:
 
     Args:
         maps: (..., H, W) at the size of the network's input.
-        meta: the sample's metainfo.
+        meta: The sample's metainfo.
 
     Returns:
         (..., h, w), the image as it was resized.
@@ -44,7 +44,7 @@ def restore_to_original(probabilities: Tensor, meta: dict) -> Tensor:
 
     Args:
         probabilities: (C, H, W) at the size of the network's input.
-        meta: the sample's metainfo.
+        meta: The sample's metainfo.
 
     Returns:
         (C, \\*ori_shape). Bicubic interpolation overshoots: values can lie slightly outside of
@@ -68,7 +68,7 @@ def set_prediction(sample: SegDataSample, probabilities: Tensor) -> None:
     """Store (C, H, W) probabilities as ``seg_logits`` (their logarithm) and ``pred_sem_seg``.
 
     Raises:
-        FloatingPointError: if they are not finite: NaN would count as some class.
+        FloatingPointError: If they are not finite: NaN would count as some class.
     """
     if not torch.isfinite(probabilities.sum()):
         name = sample.metainfo.get('img_path') or 'an image in memory'
@@ -84,7 +84,7 @@ def refine_with_crf(crf: nn.Module, probabilities: Tensor, meta: dict) -> Tensor
     """Run a CRF on (C, H, W) probabilities of an image, whose photograph its metainfo carries.
 
     Raises:
-        KeyError: if the photograph is not there.
+        KeyError: If the photograph is not there.
     """
     if 'ori_img' not in meta:
         raise KeyError(

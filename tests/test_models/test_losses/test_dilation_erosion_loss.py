@@ -56,15 +56,18 @@ def test_two_levels_with_a_radius_and_a_weight_each(size: tuple[int, int]) -> No
             assert losses[f'loss_{name}_{level}'].item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_another_ignore_index() -> None:
+def test_image_without_labels_costs_nothing_whatever_the_ignore_index() -> None:
     labels = labels_of(2, 32, 32, 3)
     labels[1] = 255
     scores = {'32x': torch.randn(2, 3, 4, 4)}
+    first = {'32x': scores['32x'][:1]}
     loss = DilationErosionLoss(radii=(4, ))
+    alone = loss(first, first, labels[:1], {'32x': 8})
     expected = loss(scores, scores, labels, {'32x': 8})
     labels[labels == 255] = -7
     for name, value in loss(scores, scores, labels, {'32x': 8}, ignore_index=-7).items():
         assert torch.equal(value, expected[name])
+        torch.testing.assert_close(value, alone[name] / 2)
 
 
 def test_lower_precision_is_summed_in_float32() -> None:

@@ -170,7 +170,7 @@ def dilation_erosion_targets(
             distance = _spread(distance.masked_fill_(seeds, 0), 2, limit - 1)
             dilation[image, label] = _signs(
                 _within(_subsample(distance, 2, stride), half_widths, stride, own.shape[1]))
-        # A pixel survives the erosion of its class if no other class is near it.
-        alone = (dilation > 0).sum(dim=1, keepdim=True) == 1
+        # A pixel survives the erosion of its class if no other is near it: one +1, the rest -1.
+        alone = dilation.sum(dim=1, keepdim=True) == 2 - num_classes
         erosion.scatter_(1, own[:, None].long(), _signs(alone))
     return dilation, erosion

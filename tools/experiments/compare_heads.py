@@ -61,13 +61,22 @@ _NORM = dict(type='BN', requires_grad=True)
 _COMMON = dict(dropout_ratio=0.1, norm_cfg=_NORM, align_corners=False)
 
 
+#: Backbone: its config at stride 32, and the channels of its maps at strides 4, 8, 16 and 32.
+BACKBONES = {
+    'efficientnet-lite0': (dict(type='EfficientNetLite0'), CHANNELS),
+    'r18': (dict(type='ResNetV1c', depth=18, norm_cfg=_NORM), (64, 128, 256, 512)),
+    'mit-b0': (dict(type='MixVisionTransformer', embed_dims=32, num_layers=[2, 2, 2, 2]),
+               (32, 64, 160, 256)),
+}
+
+
 def maps(levels: int = 4) -> dict:
     """Give the options of a head on the last feature maps."""
     return dict(in_channels=list(CHANNELS[-levels:]), in_index=list(range(4 - levels, 4)))
 
 
 def lrr(levels: int, mask: str | None = None, de: bool = False, rate: float = 1, **head) -> dict:
-    """Make a row of LRR; its coefficients also have the factors of ``lrr4x_r18_camvid.py``."""
+    """Make a row of LRR, with the rates of ``CoefficientRatesHook``."""
     branch = dict(
         dilation_erosion=dict(type='DilationErosionBranch', levels=['32x']),
         loss_dilation_erosion=dict(type='DilationErosionLoss', radii=[32])
@@ -116,6 +125,9 @@ ROWS = {
     # Why LRR-32x is behind FCN-32s: a 5x5 filter on the 5x5 map of a crop, or scores and labels
     # of an eighth of the size, or neither.
     'lrr32x, 1x1 filters': lrr(1, kernel_size=1, rate=30),
+    'k1': lrr(4, 'BoundaryMask', kernel_size=1),
+    'k3': lrr(4, 'BoundaryMask', kernel_size=3),
+    'k5': lrr(4, 'BoundaryMask', kernel_size=5),
     'lrr32x, full-size scores': lrr(1, reconstruction_factor=32),
 }
 
@@ -138,13 +150,17 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
     if 'loss_dilation_erosion' in head:
         head['loss_dilation_erosion']['radii'] = [32 // factor]
     levels = head['type'] == 'LRRHead'
+    backbone, channels = copy.deepcopy(BACKBONES[args.backbone])
+    if args.backbone == 'efficientnet-lite0':
+        backbone['output_stride'] = spec.get('stride', 32)
+    head['in_channels'] = (channels[head['in_index']] if isinstance(head['in_index'], int) else
+                           [channels[index] for index in head['in_index']])
     cfg.model = ConfigDict(
         type='LRREncoderDecoder',
         data_preprocessor=dict(
             type='LRRDataPreProcessor', mean=[MEAN] * 3, std=[STD] * 3, bgr_to_rgb=True,
             pad_val=0, seg_pad_val=255, size=(320 // factor, 320 // factor)),
-        backbone=dict(type='EfficientNetLite0', output_stride=spec.get('stride', 32)),
-        decode_head=head, train_cfg=dict(), test_cfg=dict(mode='whole', level_outputs=levels))
+        backbone=backbone, decode_head=head, train_cfg=dict(), test_cfg=dict(mode='whole', level_outputs=levels))
     if 'auxiliary' in spec:
         cfg.model.auxiliary_head = dict(spec['auxiliary'], num_classes=num_classes)
     if not levels:
@@ -187,9 +203,20 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
     cfg.default_hooks.checkpoint.update(interval=max(own // 4, 1), max_keep_ckpts=1)
     rate = args.head_rate or spec.get('rate', 1)
     keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
-    for key in keys.values():
-        key.lr_mult *= rate
-    keys.decode_head = dict(lr_mult=rate)  # of the keys that match a name the longest counts
+    if args.old:
+        for key in keys.values():
+            key.lr_mult *= rate
+        keys.decode_head = dict(lr_mult=rate)
+    else:
+        keys.clear()
+        keys.decode_head = dict(lr_mult=rate)
+        if levels:
+            cfg.custom_hooks.append(dict(type='CoefficientRatesHook'))
+    if args.sgd:
+        cfg.optim_wrapper.optimizer = dict(type='SGD', lr=args.sgd, momentum=0.9,
+                                           weight_decay=5e-4)
+        cfg.param_scheduler[1].eta_min = 0
+    cfg.default_hooks.logger.interval = 10
     return cfg
 
 
@@ -239,6 +266,11 @@ def train(row: str, args: argparse.Namespace, seed: int, iterations: int = 0
                     shutil.copyfile(folder / 'class_bases.npy', temporary)
             # Checkpoints carry the times through interruptions.
             taken, _ = runner.message_hub.get_scalar('train/time').data
+            scalars = runner.message_hub.log_scalars
+            curve = {key: (value.data[0].reshape(-1, len(value.data[0]) // 20).mean(1)).tolist()
+                     for key, value in scalars.items() if 'loss' in key
+                     and len(value.data[0]) % 20 == 0}
+            (folder / 'curve.json').write_text(json.dumps(curve))
             with replacing(record) as temporary:
                 temporary.write_text(str(taken.sum()))
     return (str(folder / f'iter_{cfg.train_cfg.max_iters}.pth'),
@@ -268,6 +300,21 @@ def run_row(row: str, args: argparse.Namespace, seed: int, path: Path) -> None:
     checkpoint, seconds = train(row, args, seed)
     cfg = row_config(row, args, seed)
     cfg.work_dir = str(args.work_dir / 'tests')
+    if args.quick:
+        single = run_test(configure_test(cfg), checkpoint).metrics
+        levels = [name[5:] for name in single if name.startswith('mIoU_')]
+        curve = json.loads((Path(checkpoint).parent / 'curve.json').read_text())
+        figures = dict(
+            row=row, seed=seed, iterations=args.iters, miou=single['mIoU'],
+            levels={level: single[f'mIoU_{level}'] for level in levels},
+            trimap={w: single[f'trimap_mIoU@{w}'] for w in TRIMAP_WIDTHS}, curve=curve,
+            classes={name[4:]: None if math.isnan(value) else value
+                     for name, value in single.items() if name.startswith('IoU_')},
+            train_seconds=seconds, rate=args.head_rate)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(figures, indent=2) + '\n')
+        shutil.rmtree(Path(checkpoint).parent, ignore_errors=True)
+        return
     single, multi_scale, with_crf = (
         run_test(configure_test(cfg, **way), checkpoint).metrics
         for way in ({}, {'tta': True}, {'tta': True, 'crf': crf_settings(args)}))
@@ -387,6 +434,10 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--head-rate', type=float, metavar='FACTOR',
                         help="factor of the heads' rates instead of the rows'; for pilots, in a "
                         '--work-dir of their own')
+    parser.add_argument('--backbone', choices=BACKBONES, default='efficientnet-lite0')
+    parser.add_argument('--old', action='store_true')
+    parser.add_argument('--quick', action='store_true')
+    parser.add_argument('--sgd', type=float)
     parser.add_argument('--without', nargs='+', default=[], metavar='CLASS',
                         help='classes to leave out of a second mean over classes')
     parser.add_argument('--workers', type=int, default=1,

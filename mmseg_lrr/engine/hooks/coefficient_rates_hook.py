@@ -1,0 +1,79 @@
+# Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+"""Learning rates of the coefficient convolutions that follow from the features they read."""
+
+import torch
+from mmengine import dist
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from torch import Tensor
+
+from mmseg_lrr.models.layers import CoefficientConv
+
+#: Inputs of RMS 1 at which the head's rate is taken as it is: those of a usual classifier.
+REFERENCE_INPUTS = 512
+
+
+def coefficient_rate(inputs: int, mean_square: float, adaptive: bool) -> float:
+    """Factor of the rate of a filter with so many inputs (channels times taps).
+
+    A step of SGD moves an output by rate * inputs * mean square of the feature, one of Adam, whose
+    steps do not depend on the gradient's size, by rate * inputs * root mean square. The factor
+    makes both what they are for 512 inputs of mean square 1 (docs/method.md, "Training").
+    """
+    return REFERENCE_INPUTS / (inputs * mean_square ** (0.5 if adaptive else 1))
+
+
+@HOOKS.register_module()
+class CoefficientRatesHook(Hook):
+    """Give each coefficient convolution a rate that follows from its feature map.
+
+    At the first iteration of a training (not of a resumed one: the checkpoint's optimiser has the
+    rates) the mean square of every feature map is measured on the first batch of all processes,
+    and the rate of the filters that read it, DE's included, is multiplied by
+    :func:`coefficient_rate`. So one rate of the head serves all levels, filter sizes and
+    backbones. The filters must have parameter groups of their own, which any ``paramwise_cfg``
+    makes, such as ``dict(custom_keys={'decode_head': dict(lr_mult=1)})``.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Watch the coefficient convolutions until they have read their first feature map.
+
+        Args:
+            runner: The runner, about to train.
+
+        Raises:
+            ValueError: A filter shares its parameter group with other parameters.
+        """
+        if runner.iter > 0:
+            return
+        for name, module in runner.model.named_modules():
+            if isinstance(module, CoefficientConv):
+                index, alone = next(
+                    (index, len(group['params']) == 1)
+                    for index, group in enumerate(runner.optim_wrapper.param_groups)
+                    if any(module.weight is parameter for parameter in group['params']))
+                if not alone:
+                    raise ValueError(
+                        'CoefficientRatesHook needs a parameter group for each filter: set '
+                        "optim_wrapper.paramwise_cfg, e.g. to dict(custom_keys={'decode_head': "
+                        'dict(lr_mult=1)})')
+                self._watch(runner, name, module, index)
+
+    def _watch(self, runner: Runner, name: str, conv: CoefficientConv, index: int) -> None:
+
+        def set_rate(conv: CoefficientConv, inputs: tuple[Tensor]) -> None:
+            handle.remove()  # first: with_cp calls forward again
+            square = inputs[0].detach().float().square().mean()
+            dist.all_reduce(square, 'mean')
+            adaptive = not isinstance(runner.optim_wrapper.optimizer, torch.optim.SGD)
+            factor = coefficient_rate(conv.weight[0].numel(), float(square), adaptive)
+            group = runner.optim_wrapper.param_groups[index]
+            group['lr'] *= factor
+            group['initial_lr'] *= factor
+            for scheduler in runner.param_schedulers:
+                scheduler.base_values[index] *= factor
+            runner.logger.info(f'Rate of {name}.weight: {factor:.3g} times the head\'s (RMS of '
+                               f'the feature map {float(square) ** 0.5:.3g})')
+
+        handle = conv.register_forward_pre_hook(set_rate)

@@ -234,7 +234,8 @@ def halve(source: Path, target: Path, labels: str, lists: Sequence[str]) -> None
             if (target / labels / f'{name}.png').exists():  # written last
                 continue
             photograph = Image.open(source / 'JPEGImages' / f'{name}.jpg').convert('RGB')
-            photograph.reduce(2).save(target / 'JPEGImages' / f'{name}.png')
+            even = photograph.crop((0, 0, *(side // 2 * 2 for side in photograph.size)))
+            even.reduce(2).save(target / 'JPEGImages' / f'{name}.png')
             full = np.array(Image.open(source / labels / f'{name}.png'))
             with replacing(target / labels / f'{name}.png') as temporary:
                 Image.fromarray(full[1::2, 1::2]).save(temporary, format='PNG')
@@ -397,8 +398,8 @@ def tables(rows: Sequence[dict]) -> str:
         (['row', '32x', '16x', '8x', 'final', f'trimap {MAIN_WIDTH} px', 'ms', 'ms-crf', 's/image',
           'training, min', 'parameters, M', 'seeds'],
          [[run['row'], *(cell(run['levels'].get(level)) for level in ('32x', '16x', '8x')),
-           cell(run['miou']), cell(run['trimap'].get(str(MAIN_WIDTH))), cell(run['ms']),
-           cell(run['ms_crf']), mean_cell(run.get('seconds_an_image'), '.3f'),
+           cell(run['miou']), cell(run['trimap'].get(str(MAIN_WIDTH))), cell(run.get('ms')),
+           cell(run.get('ms_crf')), mean_cell(run.get('seconds_an_image'), '.3f'),
            mean_cell(run.get('train_seconds'), '.1f', 60),
            mean_cell(run.get('parameters'), '.2f', 1e6), str(run['seeds'])] for run in tested]),
         (widths, [[run['row'], *(cell(run['trimap'].get(str(width))) for width in TRIMAP_WIDTHS),

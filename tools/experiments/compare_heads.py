@@ -65,7 +65,8 @@ _COMMON = dict(dropout_ratio=0.1, norm_cfg=_NORM, align_corners=False)
 BACKBONES = {
     'efficientnet-lite0': (dict(type='EfficientNetLite0'), CHANNELS),
     'r18': (dict(type='ResNetV1c', depth=18, norm_cfg=_NORM), (64, 128, 256, 512)),
-    'mit-b0': (dict(type='MixVisionTransformer', embed_dims=32, num_layers=[2, 2, 2, 2]),
+    'mit-b0': (dict(type='MixVisionTransformer', embed_dims=32, num_heads=[1, 2, 5, 8],
+                    num_layers=[2, 2, 2, 2]),
                (32, 64, 160, 256)),
 }
 

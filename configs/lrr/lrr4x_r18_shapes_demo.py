@@ -22,5 +22,8 @@ param_scheduler = [
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(
     logger=dict(interval=20), checkpoint=dict(interval=max_iters, max_keep_ckpts=1))
-custom_hooks = [dict(type='ClassBasesHook', num_patches=1000, seed=0)]
+custom_hooks = [
+    dict(type='ClassBasesHook', num_patches=1000, seed=0),
+    dict(type='CoefficientRatesHook')
+]
 randomness = dict(seed=0)

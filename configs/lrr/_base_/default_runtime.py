@@ -23,8 +23,11 @@ default_hooks = dict(
     # Draws with --show and --show-dir alone: then every image.
     visualization=dict(type='SegVisualizationHook', interval=1))
 # The basis functions of the classes, from the training labels; a checkpoint that has them keeps
-# its own.
-custom_hooks = [dict(type='ClassBasesHook', num_patches=10000, seed=0)]
+# its own. Rates of the head's levels that follow from their feature maps.
+custom_hooks = [
+    dict(type='ClassBasesHook', num_patches=10000, seed=0),
+    dict(type='CoefficientRatesHook')
+]
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='LRRTestLoop')
 tta_model = dict(type='LRRTTAModel', fusion='max')

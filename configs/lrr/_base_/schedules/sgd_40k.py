@@ -1,7 +1,7 @@
-"""mmseg's 40k schedule behind a warm-up of 500 iterations; rates as in the 20k one."""
+"""mmseg's 40k schedule behind a warm-up of 500 iterations."""
 _base_ = './sgd_20k.py'
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=500),
-    dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=500, end=40000, by_epoch=False)
+    dict(type='PolyLR', eta_min_ratio=0.01, power=0.9, begin=500, end=40000, by_epoch=False)
 ]
 train_cfg = dict(max_iters=40000, val_interval=4000)

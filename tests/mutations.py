@@ -79,6 +79,10 @@ MUTATIONS = [
      'test_ops/test_dilation_erosion.py'),
     ('erosion survives other classes', DE_OPS, 'keepdim=True) == 2', 'keepdim=True) >= 2',
      'test_ops/test_dilation_erosion.py'),
+    ('void seeds dilation', DE_OPS, "no_class = -1 if void == 'ignore' else 0", 'no_class = 0',
+     'test_ops/test_dilation_erosion.py'),
+    ('void has targets', DE_OPS, 'targets.masked_fill_(own < 0, 0)',
+     'targets.masked_fill_(own < 0, -1)', 'test_ops/test_dilation_erosion.py'),
     ('targets swapped', DE_OPS, 'return dilation, erosion', 'return erosion, dilation',
      'test_ops/test_dilation_erosion.py'),
     ('octagon lengthened too far', DE_OPS, '2 * diagonal) - 1, 0)', '2 * diagonal), 0)',
@@ -109,6 +113,7 @@ MUTATIONS = [
     ('divisor without + 1', CE, '(valid + 1)', 'valid.clamp(min=1)', LOSS_TESTS),
     ('ignored pixels in the divisor', CE, '(label != ignore_index)', '(label >= 0)', LOSS_TESTS),
     ('logistic sign', DE_LOSS, 'F.softplus(-targets', 'F.softplus(targets', LOSS_TESTS),
+    ('DE loss at void', DE_LOSS, ' * targets.abs()', '', LOSS_TESTS),
     ('unlabelled image counts', DE_LOSS, '(loss * labelled).mean()', 'loss.mean()', LOSS_TESTS),
     # Transforms and the data preprocessor.
     ('canvas padding below and right', 'datasets/transforms/resize_to_canvas.py',

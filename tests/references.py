@@ -199,9 +199,13 @@ def matlab_disk(radius: int) -> np.ndarray:
 
 
 def dilation_erosion(labels: np.ndarray, num_classes: int, footprint: np.ndarray,
-                     ignore_index: int = IGNORED) -> tuple[np.ndarray, np.ndarray]:
-    """(N, H, W) -> two (N, C, H, W) of +1 / -1: look at every pixel under the footprint."""
-    labels = np.where(labels == ignore_index, 0, labels)
+                     void: str = 'ignore') -> tuple[np.ndarray, np.ndarray]:
+    """(N, H, W) -> two (N, C, H, W) of +1 / -1: look at every pixel under the footprint.
+
+    Ignored pixels are of class 0, or of none: then they are not seen and have 0 themselves.
+    """
+    if void == 'class0':
+        labels = np.where(labels == IGNORED, 0, labels)
     images, height, width = labels.shape
     dilation = -np.ones((images, num_classes, height, width))
     erosion = -np.ones((images, num_classes, height, width))
@@ -212,7 +216,10 @@ def dilation_erosion(labels: np.ndarray, num_classes: int, footprint: np.ndarray
             for x in range(width):
                 rows, columns = y + offsets[:, 0], x + offsets[:, 1]
                 inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-                seen = set(labels[n, rows[inside], columns[inside]].tolist())
+                seen = set(labels[n, rows[inside], columns[inside]].tolist()) - {IGNORED}
+                if labels[n, y, x] == IGNORED:
+                    dilation[n, :, y, x] = erosion[n, :, y, x] = 0
+                    continue
                 for c in seen:
                     dilation[n, c, y, x] = 1
                 if len(seen) == 1:
@@ -240,8 +247,9 @@ def cross_entropy(scores: np.ndarray, labels: np.ndarray, class_weight: np.ndarr
 
 
 def logistic(scores: np.ndarray, targets: np.ndarray) -> float:
-    """log(1 + exp(-t x)), summed over classes, / (pixels + 1); then the mean over the batch."""
+    """log(1 + exp(-t x)) where t is not 0, summed over classes, / (pixels + 1); then the mean over
+    the batch."""
     losses = []
     for x, t in zip(scores, targets, strict=True):
-        losses.append(np.logaddexp(0, -t * x).sum() / (t.shape[1] * t.shape[2] + 1))
+        losses.append(np.logaddexp(0, -t * x)[t != 0].sum() / (t.shape[1] * t.shape[2] + 1))
     return sum(losses) / len(losses)

@@ -12,6 +12,8 @@ _base_ = [
 ]
 model = dict(
     data_preprocessor=dict(size={{_base_.crop_size}}),
-    decode_head=dict(in_channels=[4096], in_index=[3], num_classes=19, boundary_mask=None),
+    decode_head=dict(
+        in_channels=[4096], in_index=[3], num_classes=19, boundary_mask=None,
+        loss_dilation_erosion=dict(void='ignore')),
     test_cfg=dict(mode='halves'))
 train_dataloader = dict(batch_size=4, sampler=dict(type='DefaultSampler'))

@@ -14,6 +14,6 @@ _base_ = [
 custom_imports = dict(imports=['mmseg_lrr', 'mmpretrain.models'], allow_failed_imports=False)
 model = dict(
     data_preprocessor=dict(size={{_base_.crop_size}}),
-    decode_head=dict(num_classes=19))
+    decode_head=dict(num_classes=19, loss_dilation_erosion=dict(void='ignore')))
 # mmseg's, but one rate for all stages, decay of biases, float32 (README.md, "Beyond the poster").
 optim_wrapper = dict(optimizer=dict(lr=1e-4, weight_decay=0.05))

@@ -13,4 +13,4 @@ _base_ = [
 ]
 model = dict(
     data_preprocessor=dict(size={{_base_.crop_size}}),
-    decode_head=dict(num_classes=19))
+    decode_head=dict(num_classes=19, loss_dilation_erosion=dict(void='ignore')))

@@ -13,7 +13,7 @@ _base_ = [
 ]
 model = dict(
     data_preprocessor=dict(size={{_base_.crop_size}}),
-    decode_head=dict(num_classes=11))
+    decode_head=dict(num_classes=11, loss_dilation_erosion=dict(void='ignore')))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=100, by_epoch=False),
     dict(type='PolyLR', eta_min=1e-6, power=0.9, begin=100, end=4000, by_epoch=False)

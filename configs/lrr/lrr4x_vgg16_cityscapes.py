@@ -15,7 +15,9 @@ model = dict(
     data_preprocessor=dict(size={{_base_.crop_size}}),
     # Stage 1's checkpoint brings all of the backbone.
     backbone=dict(init_cfg=None),
-    decode_head=dict(num_classes=19, boundary_mask=dict(window=17)),
+    decode_head=dict(
+        num_classes=19, boundary_mask=dict(window=17),
+        loss_dilation_erosion=dict(void='ignore')),
     test_cfg=dict(mode='halves'))
 load_from = 'work_dirs/lrr32x_vgg16_cityscapes/epoch_65.pth'
 train_dataloader = dict(batch_size=4, sampler=dict(type='DefaultSampler'))

@@ -19,6 +19,7 @@ model = dict(
         std=[1.0, 1.0, 1.0]),
     backbone=dict(init_cfg=None),
     decode_head=dict(
-        num_classes=19, boundary_mask=dict(window=17), upsample_border='zeros'),
+        num_classes=19, boundary_mask=dict(window=17), upsample_border='zeros',
+        loss_dilation_erosion=dict(void='ignore')),
     test_cfg=dict(mode='halves'))
 train_dataloader = dict(sampler=dict(type='DefaultSampler'))

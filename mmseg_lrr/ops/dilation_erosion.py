@@ -11,6 +11,7 @@ from torch import Tensor
 from . import checks
 
 FOOTPRINTS = ('disk', 'octagon')
+VOIDS = ('ignore', 'class0')
 # Pixels taken at a time: what is made of them then stays in a CPU's cache, or takes a few hundred
 # megabytes of a GPU.
 _CPU_CHUNK, _GPU_CHUNK = 1 << 20, 1 << 26
@@ -112,18 +113,20 @@ def _planes(labels: Tensor, num_classes: int) -> Iterator[tuple[Tensor, Tensor]]
     """Indices (image, class) of the planes to dilate, some at a time.
 
     On a CPU, of the classes that each image has. On a GPU finding these would make it wait, so they
-    are all planes.
+    are all planes. Labels of no class are -1.
     """
-    count = len(labels) * num_classes
+    images = torch.arange(len(labels), device=labels.device)
     chunk = _GPU_CHUNK
     if _knows_values(labels):
         chunk = _CPU_CHUNK
-        image_class = torch.arange(len(labels))[:, None, None] * num_classes + labels
-        planes = torch.bincount(image_class.flatten(), minlength=count).nonzero().squeeze(1)
+        # A column more, the first, counts the labels of no class.
+        columns = images[:, None, None] * (num_classes + 1) + 1 + labels
+        counts = torch.bincount(columns.flatten(), minlength=len(labels) * (num_classes + 1))
+        planes = counts.view(-1, num_classes + 1)[:, 1:].nonzero()
     else:
-        planes = torch.arange(count, device=labels.device)
+        planes = torch.cartesian_prod(images, torch.arange(num_classes, device=labels.device))
     for some in planes.split(max(1, chunk // labels[0].numel())):
-        yield some // num_classes, some % num_classes
+        yield some.unbind(1)
 
 
 def dilation_erosion_targets(
@@ -133,13 +136,14 @@ def dilation_erosion_targets(
         ignore_index: int = 255,
         *,
         footprint: str = 'disk',
-        stride: int = 1) -> tuple[Tensor, Tensor]:
+        stride: int = 1,
+        void: str = 'ignore') -> tuple[Tensor, Tensor]:
     """Compute, per class, the dilated and the eroded ground-truth mask of that class.
 
-    Ignored pixels count as background (class 0). Outside the image counts as "not the class" for
-    the dilation and as "the class" for the erosion. A class that is absent is -1 everywhere
-    (docs/method.md, "Losses"). Exact: distances along rows first, then one minimum per row of the
-    footprint. Where a single class is dilated to a pixel, the pixel survives the erosion.
+    Outside the image counts as "not the class" for the dilation and as "the class" for the erosion.
+    A class that is absent is -1 everywhere (docs/method.md, "Losses"). Exact: distances along rows
+    first, then one minimum per row of the footprint. Where a single class is dilated to a pixel of
+    some class, the pixel survives the erosion.
 
     Args:
         labels: (N, H, W) integer, values 0 .. num_classes - 1 or ``ignore_index``.
@@ -149,14 +153,20 @@ def dilation_erosion_targets(
         footprint: ``'disk'`` (dx^2 + dy^2 <= radius^2) or ``'octagon'`` (MATLAB's ``strel``).
         stride: Return every ``stride``-th target alone, at half-pixel centres (index
             ``stride * i + stride // 2``), which costs much less than all.
+        void: What ignored pixels are. ``'ignore'``: of no class; they are neither dilated nor in
+            the way of an erosion, and have no targets of their own. ``'class0'``: of class 0, as
+            in the released code, where that is the background.
 
     Returns:
-        ``(dilation, erosion)``, each (N, C, h, w) float32 of +1 / -1, where h and w are H and W at
-        stride 1 and else the number of sampled rows and columns.
+        ``(dilation, erosion)``, each (N, C, h, w) float32 of +1 / -1, or 0 at pixels of no class,
+        where h and w are H and W at stride 1 and else the number of sampled rows and columns.
     """
+    checks.one_of('void', void, VOIDS)
     half_widths = row_half_widths(radius, footprint)
     limit = max(half_widths) + 1
-    labels = labels.masked_fill(labels == ignore_index, 0).to(torch.int16)
+    no_class = -1 if void == 'ignore' else 0
+    # Labels of 8 bits hold no -1.
+    labels = labels.to(torch.int16).masked_fill(labels == ignore_index, no_class)
     own = _subsample(_subsample(labels, 1, stride), 2, stride)
     # Most of the result is -1: each plane of a class that is there is written once, and of the
     # erosion only the one entry per pixel that can be +1.
@@ -172,5 +182,9 @@ def dilation_erosion_targets(
                 _within(_subsample(distance, 2, stride), half_widths, stride, own.shape[1]))
         # A pixel survives the erosion of its class if no other is near it: one +1, the rest -1.
         alone = dilation.sum(dim=1, keepdim=True) == 2 - num_classes
-        erosion.scatter_(1, own[:, None].long(), _signs(alone))
+        own = own[:, None].long()
+        erosion.scatter_(1, own.clamp(min=0), _signs(alone))
+        if void == 'ignore':
+            for targets in (dilation, erosion):
+                targets.masked_fill_(own < 0, 0)
     return dilation, erosion

@@ -97,6 +97,9 @@ def test_testing_and_classes() -> None:
         info = dataset.get('metainfo') or DATASETS.get(dataset.type).METAINFO
         classes = len(info['classes'])
         assert cfg.model.decode_head.num_classes == classes, name
+        if cfg.model.decode_head.type == 'LRRHead':  # what void counts as for DE
+            void = 'class0' if info['classes'][0] == 'background' else 'ignore'
+            assert cfg.model.decode_head.loss_dilation_erosion.void == void, name
         for inner in train.get('datasets', [train]):
             place = [step.type for step in inner.pipeline].index('LoadAnnotations')
             assert inner.pipeline[place + 1] == dict(type='CheckLabels', num_classes=classes)

@@ -78,13 +78,15 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures('_way')
+@pytest.mark.parametrize('void', ['ignore', 'class0'])
 @pytest.mark.parametrize('radius', [0, 1, 3, 32])
-def test_disk_equals_brute_force(radius: int) -> None:
-    labels = blobs(3, 14, 17, 4, seed=radius)
-    labels[2] = 255  # all of it background
+def test_disk_equals_brute_force(radius: int, void: str) -> None:
+    labels = blobs(4, 14, 17, 4, seed=radius)
+    labels[1, :, 1:] = 255  # hardly any of it labelled
+    labels[3] = 255  # none of it
     assert_targets(  # of five classes, one of them in no image
-        dilation_erosion_targets(torch.from_numpy(labels), 5, radius),
-        references.dilation_erosion(labels, 5, references.disk(radius)))
+        dilation_erosion_targets(torch.from_numpy(labels), 5, radius, void=void),
+        references.dilation_erosion(labels, 5, references.disk(radius), void))
 
 
 def test_octagon_equals_brute_force() -> None:
@@ -134,11 +136,12 @@ def test_outside_the_image() -> None:
     assert (dilation[0, [0, 2]] == -1).all() and (erosion[0, [0, 2]] == -1).all()
 
 
-def test_another_ignore_index() -> None:
+@pytest.mark.parametrize('ignore_index', [-100, 200, 70000])
+def test_another_ignore_index(ignore_index: int) -> None:
     labels = blobs(1, 12, 13, 3)
-    signed = np.where(labels == 255, -100, labels)
+    given = np.where(labels == 255, ignore_index, labels)
     for actual, expected in zip(
-            dilation_erosion_targets(torch.from_numpy(signed), 3, 3, -100),
+            dilation_erosion_targets(torch.from_numpy(given), 3, 3, ignore_index),
             dilation_erosion_targets(torch.from_numpy(labels), 3, 3), strict=True):
         assert torch.equal(actual, expected)
 
@@ -154,6 +157,7 @@ def test_bytes_in_another_layout() -> None:
 @pytest.mark.parametrize(('options', 'message'), [
     (dict(radius=-1), 'radius .*-1'),
     (dict(footprint='square'), "footprint .*disk.*octagon.*'square'"),
+    (dict(void='background'), "void .*ignore.*class0.*'background'"),
 ])
 def test_refuses_options(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -163,27 +167,32 @@ def test_refuses_options(options: dict, message: str) -> None:
 # ---------------------------------------------------------------------------- real labels
 
 
-@pytest.mark.parametrize('footprint', ['disk', 'octagon'])
-def test_real_labels(shared_data: Callable[[str], Path], footprint: str) -> None:
+@pytest.mark.parametrize(('footprint', 'void'), [
+    ('disk', 'ignore'), ('disk', 'class0'), ('octagon', 'class0')])
+def test_real_labels(shared_data: Callable[[str], Path], footprint: str, void: str) -> None:
     """SciPy's distances for the disk, OpenCV's morphology for the octagon."""
     folder = shared_data('voc')
     names = (folder / 'ImageSets/Segmentation/mini_val.txt').read_text().split()[:60:20]
     for name in names:
         labels = np.array(Image.open(folder / 'SegmentationClassAug' / f'{name}.png'))
         dilation, erosion = dilation_erosion_targets(
-            torch.from_numpy(labels)[None], 21, footprint=footprint, stride=2)
-        labels = np.where(labels == 255, 0, labels)
+            torch.from_numpy(labels)[None], 21, footprint=footprint, stride=2, void=void)
+        labels = labels if void == 'ignore' else np.where(labels == 255, 0, labels)
+        here = references.subsample(labels[None], 2)[0] != 255
         absent = np.setdiff1d(np.arange(21), labels)
-        assert (dilation[0, absent] == -1).all() and (erosion[0, absent] == -1).all()
-        for c in np.unique(labels):
+        for targets in (dilation, erosion):
+            assert (targets[0, absent] == -torch.from_numpy(here).float()).all()
+        for c in np.setdiff1d(labels, 255):
             mask = labels == c
             if footprint == 'disk':
                 dilated = ndimage.distance_transform_edt(~mask) <= 32
                 # Only pixels of the image are "not the class"; with none of them nothing erodes.
-                eroded = mask if mask.all() else ndimage.distance_transform_edt(mask) > 32
+                others = ~mask & (labels != 255)
+                eroded = mask & (ndimage.distance_transform_edt(~others) > 32) if (
+                    others.any()) else mask
             else:  # OpenCV's default border takes no part in either
                 dilated, eroded = (morph(mask.astype(np.uint8), references.octagon32().astype(
                     np.uint8)) > 0 for morph in (cv2.dilate, cv2.erode))
             for actual, expected in ((dilation, dilated), (erosion, eroded)):
-                np.testing.assert_array_equal(actual[0, c].numpy() > 0,
-                                              references.subsample(expected[None], 2)[0])
+                sampled = references.subsample(np.where(expected, 1, -1)[None], 2)[0]
+                np.testing.assert_array_equal(actual[0, c].numpy(), sampled * here)

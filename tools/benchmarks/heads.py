@@ -252,6 +252,7 @@ def compare_parts(args: argparse.Namespace, size: int, classes: int
 
     ranges = textbook.pooled_range, partial(sliding_range, window=9)
     paint = [partial(way, bases=bases) for way in (textbook.textbook_reconstruction, reconstruct)]
+    targets = partial(dilation_erosion_targets, num_classes=classes, void='class0')
     # Name of the ratio, what is compared, the textbook's way and ours, what they are given.
     compared = (
         ('mask_forward', 'mask of given probabilities, forward', ranges, p),
@@ -267,9 +268,9 @@ def compare_parts(args: argparse.Namespace, size: int, classes: int
          [partial(training_step, head, loss=partial(loss, features, labels))
           for loss in (port.loss, partial(head_loss, head))], features),
         ('targets_every_pixel', 'DE targets, every pixel',
-         (plain_targets, partial(dilation_erosion_targets, num_classes=classes)), labels),
+         (plain_targets, targets), labels),
         ('targets', 'DE targets, every 8th pixel (as trained)',
-         (plain_targets, partial(dilation_erosion_targets, num_classes=classes, stride=8)), labels),
+         (plain_targets, partial(targets, stride=8)), labels),
     )
     rows, ratios = [], {}
     for key, what, ways, given in compared:

@@ -38,7 +38,7 @@ def textbook_reconstruction(coefficients: Tensor, bases: Tensor) -> Tensor:
 
 def textbook_targets(labels: np.ndarray, num_classes: int, radius: int = 32
                      ) -> tuple[np.ndarray, np.ndarray]:
-    """Dilate and erode every class's mask with the whole disk by cv2."""
+    """Dilate and erode every class's mask with the whole disk by cv2, void as class 0."""
     offsets = np.arange(-radius, radius + 1)
     disk = (offsets[:, None]**2 + offsets**2 <= radius**2).astype(np.uint8)
     labels = np.where(labels == 255, 0, labels)

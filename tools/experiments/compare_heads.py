@@ -80,7 +80,7 @@ def lrr(levels: int, mask: str | None = None, de: bool = False, rate: float = 1,
     """Make a row of LRR, with the rates of ``CoefficientRatesHook``."""
     branch = dict(
         dilation_erosion=dict(type='DilationErosionBranch', levels=['32x']),
-        loss_dilation_erosion=dict(type='DilationErosionLoss', radii=[32])
+        loss_dilation_erosion=dict(type='DilationErosionLoss')
     ) if de else dict(dilation_erosion=None)
     return dict(rate=rate, head=dict(
         type='LRRHead', **maps(levels), boundary_mask=dict(type=mask) if mask else None,
@@ -146,10 +146,12 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
     cfg.work_dir = str(args.work_dir / 'stages' / cfg.experiment_name)
     dataset, _, labels, *lists = DATA[args.data]
     factor, suffix = SIZES[args.size]
-    num_classes = len(DATASETS.get(dataset).METAINFO['classes'])
+    classes = DATASETS.get(dataset).METAINFO['classes']
+    num_classes = len(classes)
     head = dict(spec['head'], num_classes=num_classes)
     if 'loss_dilation_erosion' in head:
-        head['loss_dilation_erosion']['radii'] = [32 // factor]
+        head['loss_dilation_erosion'].update(
+            radii=[32 // factor], void='class0' if classes[0] == 'background' else 'ignore')
     levels = head['type'] == 'LRRHead'
     backbone, channels = copy.deepcopy(BACKBONES[args.backbone])
     if args.backbone == 'efficientnet-lite0':

@@ -32,7 +32,8 @@ class LRRHead(BaseDecodeHead):
     double. Levels are named by the stride of the feature map that they read: ``32x``, ``16x``,
     ``8x``, ``4x``. From coarse to fine, each :class:`LRRLevel` adds detail to the scores of the
     level before, and each is trained against its own subsampled labels (docs/method.md, "The
-    pyramid" and "Losses"). The defaults are those of the released network and its training.
+    pyramid" and "Losses"). The defaults are those of the released network and of its training, but
+    for what void is to DE.
 
     Lists with one entry per level are in the backbone's order, fine to coarse.
 

@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets, row_half_widths
+from mmseg_lrr.ops.dilation_erosion import VOIDS, dilation_erosion_targets, row_half_widths
 from mmseg_lrr.ops.precision import full_precision
 
 
@@ -18,12 +18,13 @@ def logistic_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         scores: x, (N, C, h, w).
-        targets: t, (N, C, h, w) of +1 / -1.
+        targets: t, (N, C, h, w) of +1 / -1, or 0 where there is no loss.
 
     Returns:
         (N, ), >= 0.
     """
-    loss = F.softplus(-targets.to(scores.dtype) * scores)
+    targets = targets.to(scores.dtype)
+    loss = F.softplus(-targets * scores) * targets.abs()
     return loss.flatten(1).sum(dim=1) / (scores[0, 0].numel() + 1)
 
 
@@ -31,21 +32,23 @@ def logistic_loss(scores: Tensor, targets: Tensor) -> Tensor:
 class DilationErosionLoss(nn.Module):
     """The DE losses of every level of the two branches (docs/method.md, "Losses").
 
-    Ignored pixels count as background, but an image of which no pixel is labelled says nothing:
-    its loss is 0 (ours).
+    An image of which no pixel is labelled says nothing, whatever ``void``: its loss is 0 (ours).
 
     Args:
         radii: One radius per level of the branch, coarse to fine, in pixels at input resolution;
             the released code has [32].
         footprint: ``'disk'``, or ``'octagon'`` for MATLAB's ``strel`` as in the released code.
+        void: ``'ignore'``: ignored pixels are of no class and have no loss; ``'class0'``: they are
+            of class 0 as in the released code, for data sets where that is the background.
         loss_weight: Factor on the losses; one, or one per level, coarse to fine.
     """
 
     def __init__(self, *, radii: Sequence[int] = (32, ), footprint: str = 'disk',
-                 loss_weight: float | Sequence[float] = 1.0) -> None:
+                 void: str = 'ignore', loss_weight: float | Sequence[float] = 1.0) -> None:
         super().__init__()
         self.radii = tuple(radii)
         self.footprint = footprint
+        self.void = checks.one_of('void', void, VOIDS)
         for radius in radii:
             row_half_widths(radius, footprint)  # refuses what a footprint is not defined for
         self.loss_weights = checks.per_level('loss_weight', loss_weight, len(self.radii))
@@ -72,7 +75,7 @@ class DilationErosionLoss(nn.Module):
         for level, radius, weight in zip(dilation, self.radii, self.loss_weights, strict=True):
             targets = dilation_erosion_targets(
                 labels, dilation[level].shape[1], radius, ignore_index,
-                footprint=self.footprint, stride=strides[level])
+                footprint=self.footprint, stride=strides[level], void=self.void)
             for name, scores, target in zip(('dilation', 'erosion'),
                                             (dilation[level], erosion[level]), targets,
                                             strict=True):

@@ -220,7 +220,6 @@ def expected_losses(head: LRRHead, features: list[Tensor], labels: np.ndarray, *
         losses[f'loss_ce_{level}'] = references.cross_entropy(scores, kept, class_weight)
     right = scores.argmax(axis=1)[kept != 255] == kept[kept != 255]
     losses['acc_seg'] = 100 * right.mean()
-    labelled = [n for n in range(len(labels)) if (labels[n] != 255).any()]
     for kind, name in enumerate(('dilation', 'erosion')):
         details = []
         for level, feature in zip(list(levels)[:len(radii)], features[::-1], strict=False):
@@ -231,9 +230,7 @@ def expected_losses(head: LRRHead, features: list[Tensor], labels: np.ndarray, *
             targets = references.dilation_erosion(labels, scores.shape[1], footprint(radius))[kind]
             targets = np.stack([references.subsample(image, factor) for image in targets])
             scores = references.crop(scores, *targets.shape[2:])
-            # An image without labels costs nothing, but counts in the mean over the batch.
-            losses[f'loss_{name}_{level}'] = references.logistic(
-                scores[labelled], targets[labelled]) * len(labelled) / len(labels)
+            losses[f'loss_{name}_{level}'] = references.logistic(scores, targets)
     return losses
 
 

@@ -9,5 +9,6 @@ model = dict(
         boundary_mask=dict(type='BoundaryMask'),
         dilation_erosion=dict(type='DilationErosionBranch', levels=['32x']),
         loss_decode=dict(type='LevelCrossEntropyLoss'),
-        loss_dilation_erosion=dict(type='DilationErosionLoss', radii=[32])),
+        # VOC's class 0 is the background; elsewhere void='ignore'.
+        loss_dilation_erosion=dict(type='DilationErosionLoss', radii=[32], void='class0')),
     test_cfg=dict(mode='whole', level_outputs=True))

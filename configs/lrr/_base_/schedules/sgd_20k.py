@@ -10,6 +10,6 @@ optim_wrapper = dict(
     clip_grad=None)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=500),
-    dict(type='PolyLR', eta_min_ratio=0.01, power=0.9, begin=500, end=20000, by_epoch=False)
+    dict(type='PolyLR', eta_min=0, power=0.9, begin=500, end=20000, by_epoch=False)
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=20000, val_interval=2000)

@@ -2,6 +2,6 @@
 _base_ = './sgd_20k.py'
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=500),
-    dict(type='PolyLR', eta_min_ratio=0.01, power=0.9, begin=500, end=40000, by_epoch=False)
+    dict(type='PolyLR', eta_min=0, power=0.9, begin=500, end=40000, by_epoch=False)
 ]
 train_cfg = dict(max_iters=40000, val_interval=4000)

@@ -55,6 +55,7 @@ class LRRHead(BaseDecodeHead):
             are names such as ``['32x']``; None trains without DE.
         loss_decode: Config, or list of configs, of the losses of every level. Any of the toolbox's
             pixel losses serves; the terms are named ``{loss_name}_{level}``.
+        level_loss_weights: Weights of the levels' losses, one per level; 1 by default.
         loss_dilation_erosion: Config of the DE losses; one radius per DE level.
         ignore_index: Label of pixels that do not count.
         winograd: Whether 5x5 convolutions in float32 on a CPU may use Winograd's algorithm, about
@@ -79,6 +80,7 @@ class LRRHead(BaseDecodeHead):
                  dilation_erosion: ConfigType | None = dict(type='DilationErosionBranch'),
                  loss_decode: ConfigType | Sequence[ConfigType] = dict(
                      type='LevelCrossEntropyLoss'),
+                 level_loss_weights: Sequence[float] | None = None,
                  loss_dilation_erosion: ConfigType = dict(type='DilationErosionLoss', radii=(32, )),
                  ignore_index: int = 255,
                  winograd: bool = True,
@@ -107,6 +109,11 @@ class LRRHead(BaseDecodeHead):
                                   (boundary_mask or {}).get('window'))
         self.level_strides = {level.name: level.score_stride for level in geometry}
         channels = dict(zip(self.level_strides, in_channels[::-1], strict=True))
+        weights = level_loss_weights or [1.] * len(in_channels)
+        if len(weights) != len(in_channels):
+            raise ValueError(f'level_loss_weights must have one weight for each of in_channels='
+                             f'{in_channels}, got {list(weights)}')
+        self.level_loss_weights = dict(zip(self.level_strides, weights[::-1], strict=True))
         conv = dict(num_classes=num_classes, num_bases=num_bases, kernel_size=kernel_size,
                     winograd=winograd)
         self.levels = nn.ModuleDict()
@@ -214,7 +221,7 @@ class LRRHead(BaseDecodeHead):
             for loss in modules if isinstance(modules, nn.ModuleList) else [modules]:
                 term = f'{loss.loss_name}_{name}'
                 value = loss(scores, level_labels, ignore_index=self.ignore_index)
-                losses[term] = losses.get(term, 0) + value
+                losses[term] = losses.get(term, 0) + self.level_loss_weights[name] * value
         losses['acc_seg'] = accuracy(scores, level_labels, self.ignore_index)
         return losses
 

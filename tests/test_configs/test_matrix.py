@@ -13,7 +13,7 @@ RULE = re.compile(
     r'(lrr(32|16|8|4)x(-masked|-unmasked)?|fcn(32|16|8)s)_'
     r'(vgg16|r18|r50|r101|convnext-t|swin-t|mit-b2)_'
     r'(voc|voc-1scale|coco-voc|voc12aug|cityscapes|cityscapes-coarse|ade20k|camvid|shapes)'
-    r'(_((20|40|80)k-\d+x\d+|authors-start|batch-scale|released|stage2|demo))?')
+    r'(_((20|40|80)k-\d+x\d+|authors-start|batch-scale|released|stage1|stage2|demo))?')
 #: Images of an epoch, by the part of a config's name that says the data (VOC + COCO: about).
 IMAGES = {'voc': 11295, 'voc-1scale': 11295, 'coco-voc': 108300, 'cityscapes': 2975,
           'cityscapes-coarse': 22973}
@@ -64,7 +64,7 @@ def test_docstrings_say_what_how_and_at_which_cost() -> None:
         length = int(length) * (1000 if kilo else 1)
         assert int(batch) == cfg.train_dataloader.batch_size, name
         assert length == cfg.train_cfg.get('max_epochs', cfg.train_cfg.get('max_iters')), name
-        assert bool(gpus) == bool(re.search(r'_[248]0k-', name)), name
+        assert bool(gpus) == bool(re.search(r'_[248]0k-|r101', name)), name
         epoch = 'max_epochs' in cfg.train_cfg and IMAGES[name.split('_')[2]]
         images = length * (epoch or int(batch) * (4 if gpus else 1))
         assert int(thousands) == round(images / 1000), name

@@ -95,8 +95,6 @@ MUTATIONS = [
      'test_ops/test_resampling.py'),
     ('labels to the wrong neighbour', RESAMPLING, "'nearest-exact'", "'nearest'",
      'test_ops/test_resampling.py'),
-    ('Winograd gradient padded as forward', 'ops/winograd.py', 'KERNEL - 1 - ctx.padding',
-     'ctx.padding', 'test_ops/test_winograd.py'),
     ('float16 stays float16', 'ops/precision.py', '(torch.float16, torch.bfloat16)',
      '(torch.bfloat16, )', f'{LOSS_TESTS} {LAYER_TESTS}'),
     # Bases.

@@ -368,8 +368,6 @@ def cost_of_step(cfg: Config, device: str) -> dict[str, float | None]:
         two), bytes ``kept`` for the backward pass, and a GPU's ``peak`` in MiB.
     """
     size = cfg.model.data_preprocessor.get('size') or cfg.crop_size
-    if cfg.model.decode_head.type == 'LRRHead':  # count the operations that a GPU does
-        cfg.model.decode_head.winograd = False
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(device).train()
     for module in model.modules():
         # The coarsest map of one small image is too little for batch statistics.

@@ -58,8 +58,6 @@ class LRRHead(BaseDecodeHead):
         level_loss_weights: Weights of the levels' losses, one per level; 1 by default.
         loss_dilation_erosion: Config of the DE losses; one radius per DE level.
         ignore_index: Label of pixels that do not count.
-        winograd: Whether 5x5 convolutions in float32 on a CPU may use Winograd's algorithm, about
-            twice as fast, exact to 2e-5 of a map's maximum (3e-6 without it).
         with_cp: Whether a level's activations are computed again in the backward pass, not kept.
         align_corners: Must be False: LRR is defined at half-pixel centres.
         init_cfg: Initialisation config. Default None: all coefficients start at zero.
@@ -83,7 +81,6 @@ class LRRHead(BaseDecodeHead):
                  level_loss_weights: Sequence[float] | None = None,
                  loss_dilation_erosion: ConfigType = dict(type='DilationErosionLoss', radii=(32, )),
                  ignore_index: int = 255,
-                 winograd: bool = True,
                  with_cp: bool = False,
                  align_corners: bool = False,
                  init_cfg: ConfigType | None = None) -> None:
@@ -114,8 +111,7 @@ class LRRHead(BaseDecodeHead):
             raise ValueError(f'level_loss_weights must have one weight for each of in_channels='
                              f'{in_channels}, got {list(weights)}')
         self.level_loss_weights = dict(zip(self.level_strides, weights[::-1], strict=True))
-        conv = dict(num_classes=num_classes, num_bases=num_bases, kernel_size=kernel_size,
-                    winograd=winograd)
+        conv = dict(num_classes=num_classes, num_bases=num_bases, kernel_size=kernel_size)
         self.levels = nn.ModuleDict()
         for level in geometry:
             mask = None

@@ -26,14 +26,13 @@ class DilationErosionBranch(nn.Module):
         num_classes: Number of classes C.
         num_bases: Number of basis functions per class, K.
         kernel_size: Of the coefficient convolutions.
-        winograd: See :class:`CoefficientConv`.
     """
 
     def __init__(self, *, in_channels: Mapping[str, int], num_classes: int, num_bases: int = 10,
-                 kernel_size: int = 5, winograd: bool = True) -> None:
+                 kernel_size: int = 5) -> None:
         super().__init__()
         self.coefficients = nn.ModuleDict({
-            level: CoefficientConv(channels, num_classes * num_bases, kernel_size, winograd)
+            level: CoefficientConv(channels, num_classes * num_bases, kernel_size)
             for level, channels in in_channels.items()
         })
         bias = torch.full((num_classes, ), -1.0)

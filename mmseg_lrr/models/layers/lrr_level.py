@@ -27,7 +27,6 @@ class LRRLevel(nn.Module):
         factor: u, the factor from the feature map to the score map.
         kernel_size: Of the coefficient convolution.
         learned_bases: Whether the basis functions are trained.
-        winograd: See :class:`CoefficientConv`.
         mask: Module from upsampled scores (N, C, H, W) to the mask of the detail, of the same
             shape; None adds all of the detail.
         upsample_factor: Factor from the coarser level's score map to this one's, 2 or 1.
@@ -35,12 +34,11 @@ class LRRLevel(nn.Module):
     """
 
     def __init__(self, *, in_channels: int, num_classes: int, num_bases: int = 10, factor: int = 4,
-                 kernel_size: int = 5, learned_bases: bool = False, winograd: bool = True,
+                 kernel_size: int = 5, learned_bases: bool = False,
                  mask: nn.Module | None = None, upsample_factor: int = 2,
                  upsample_border: str = 'zeros') -> None:
         super().__init__()
-        self.coefficients = CoefficientConv(
-            in_channels, num_classes * num_bases, kernel_size, winograd)
+        self.coefficients = CoefficientConv(in_channels, num_classes * num_bases, kernel_size)
         self.reconstruction = BasisReconstruction(
             num_classes=num_classes, num_bases=num_bases, factor=factor, learned=learned_bases)
         self.mask = mask

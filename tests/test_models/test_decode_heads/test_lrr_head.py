@@ -237,6 +237,7 @@ def expected_losses(head: LRRHead, features: list[Tensor], labels: np.ndarray, *
 LOSS_CASES = {
     'defaults': (dict(), [8, 4, 2, 1], [32]),
     'one level': (dict(in_channels=[6]), [8], [32]),
+    'weighed': (dict(level_loss_weights=[1, .4, .2, .3]), [8, 4, 2, 1], [32]),
     'two DE levels': (
         dict(dilation_erosion=dict(type='DilationErosionBranch', levels=['32x', '16x']),
              loss_dilation_erosion=dict(type='DilationErosionLoss', radii=[7, 3])),
@@ -257,6 +258,8 @@ def test_losses(case: str) -> None:
     features = feature_maps(head.in_channels, images=4)
     labels = label_maps(3)
     expected = expected_losses(head, features, labels.numpy(), factors=factors, radii=radii)
+    for name, weight in zip(expected, options.get('level_loss_weights', [])[::-1], strict=False):
+        expected[name] *= weight  # the first four are those of 32x to 4x
     with torch.no_grad():
         actual = head.loss(features, samples_of(labels), None)
         single = head.float().loss([feature.float() for feature in features], samples_of(labels),

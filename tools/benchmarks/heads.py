@@ -52,8 +52,9 @@ from mmseg_lrr.ops.sliding import sliding_range
 CHANNELS = (256, 512, 1024, 2048)
 #: Name -> mmseg's config of the model.
 ALL_MODELS = {
-    'LRR-4x': 'upernet_r50', 'DeepLabV3+': 'deeplabv3plus_r50-d8', 'PSPNet': 'pspnet_r50-d8',
-    'FCN': 'fcn_r50-d8', 'UPerNet': 'upernet_r50', 'SegFormer': 'segformer_mit-b0'}
+    'LRR-4x': 'upernet_r50', 'DeepLabV3+': 'deeplabv3plus_r50-d8', 'SegFormer': 'segformer_mit-b0',
+    'LRR-4x, 5x5': 'upernet_r50', 'PSPNet': 'pspnet_r50-d8', 'FCN': 'fcn_r50-d8',
+    'UPerNet': 'upernet_r50'}
 PARTS = ('mask', 'reconstruction', 'head', 'targets', 'memory', 'models')
 #: Sides of square images, and numbers of classes, that show how a cost grows.
 GROWTH = ((256, 21), (512, 19), (512, 21), (512, 150), (1024, 21))
@@ -146,16 +147,16 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -
 
 
 def build_head(num_classes: int, device: str) -> LRRHead:
-    """Build an LRR-4x of ResNet-50's widths without DE.
+    """Build an LRR-4x of ResNet-50's widths with the recipes' 1x1 filters, without DE.
 
     Its scores on :func:`build_features` have a standard deviation of 2: the time of the textbook's
     pooling depends on the values, and is least where all are nearly equal.
     """
     torch.manual_seed(0)
-    head = LRRHead(in_channels=CHANNELS, num_classes=num_classes, upsample_border='replicate',
-                   dilation_erosion=None)
+    head = LRRHead(in_channels=CHANNELS, num_classes=num_classes, kernel_size=1,
+                   upsample_border='replicate', dilation_erosion=None)
     for level in head.levels.values():
-        nn.init.normal_(level.coefficients.weight, std=0.005)
+        nn.init.normal_(level.coefficients.weight, std=0.025)
     return head.to(device)
 
 
@@ -197,8 +198,9 @@ def build_model(name: str, num_classes: int) -> nn.Module:
     norm = dict(type='BN', requires_grad=True)
     cfg = get_config(f'mmseg::_base_/models/{ALL_MODELS[name]}.py').model
     head = dict(cfg.decode_head, num_classes=num_classes, norm_cfg=norm)
-    if name == 'LRR-4x':
-        head = dict(type='LRRHead', in_channels=CHANNELS, num_classes=num_classes)
+    if name.startswith('LRR'):  # the recipes' filters, or the released ones
+        head = dict(type='LRRHead', in_channels=CHANNELS, num_classes=num_classes,
+                    kernel_size=5 if '5x5' in name else 1)
     elif name == 'SegFormer':  # that network's head on a ResNet
         cfg = get_config('mmseg::_base_/models/upernet_r50.py').model
         head['in_channels'] = CHANNELS
@@ -206,7 +208,7 @@ def build_model(name: str, num_classes: int) -> nn.Module:
     model = MODELS.build(ConfigDict(
         type='EncoderDecoder', backbone=dict(cfg.backbone, depth=101, norm_cfg=norm),
         decode_head=head, test_cfg=dict(mode='whole'))).eval()
-    if name == 'LRR-4x':  # which would say that it has none
+    if name.startswith('LRR'):  # which would say that it has none
         model.decode_head.set_bases(torch.randn(num_classes, 10, 32, 32))
     return model
 
@@ -320,7 +322,7 @@ def compare_models(args: argparse.Namespace, size: int, classes: int, more: bool
     Gives the seconds of the forward passes by model, and a table.
     """
     models = {name: build_model(name, classes).to(args.device)
-              for name in list(ALL_MODELS)[:None if args.models else 2]}
+              for name in list(ALL_MODELS)[:None if args.models else 3]}
 
     def timed(mode: str) -> dict[str, float]:
         return seconds({name: model_call(name, mode, size, classes, args.device, model)

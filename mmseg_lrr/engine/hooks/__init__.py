@@ -9,5 +9,5 @@ from .non_finite_hook import NonFiniteHook
 from .progress_bar_hook import ProgressBarHook
 from .reset_momentum_hook import ResetMomentumHook
 
-__all__ = ['ClassBasesHook', 'CoefficientRatesHook', 'LRRCheckpointHook', 'LRRVisualizationHook', 'NonFiniteHook',
-           'ProgressBarHook', 'ResetMomentumHook']
+__all__ = ['ClassBasesHook', 'CoefficientRatesHook', 'LRRCheckpointHook', 'LRRVisualizationHook',
+           'NonFiniteHook', 'ProgressBarHook', 'ResetMomentumHook']

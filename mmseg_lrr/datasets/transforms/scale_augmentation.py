@@ -18,13 +18,14 @@ from .three_channels import three_channels
 class ScaleToSquare(BaseTransform):
     """Scale an image at random and crop or pad it about its centre to a square.
 
-    The image is scaled with bicubic interpolation, its labels to the nearest. The result is a
-    square of side ``min(canvas, long side)``: each axis is cropped or padded about its centre, not
-    at random. So small scales give squares smaller than ``canvas``, which the data preprocessor has
-    to bring to one size (``LRRDataPreProcessor``, ``raw_pad_value=128``).
+    The image is scaled with bicubic interpolation (8-bit colours stay 8-bit), its labels to the
+    nearest. The result is a square of side ``min(canvas, long side)``: each axis is cropped or
+    padded about its centre, not at random. So small scales give squares smaller than ``canvas``,
+    which the data preprocessor has to bring to one size (``LRRDataPreProcessor``,
+    ``raw_pad_value=128``).
 
-    Required keys: img; labels in the keys that seg_fields lists. Modified keys: img (float32),
-    img_shape, the labels. Added keys: scale, scale_factor (width, height), keep_ratio.
+    Required keys: img; labels in the keys that seg_fields lists. Modified keys: img, img_shape, the
+    labels. Added keys: scale, scale_factor (width, height), keep_ratio.
 
     Args:
         canvas: Side of the largest square in pixels.

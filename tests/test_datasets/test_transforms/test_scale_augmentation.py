@@ -38,7 +38,7 @@ def test_square_of_each_step(step: int, side: int, padding: tuple) -> None:
     transform = TRANSFORMS.build(dict(type='ScaleAugmentation', steps=(step, step)))
     results = transform(sample(375, 500))
     assert results['img'].shape == (side, side, 3)
-    assert results['img'].dtype == np.float32
+    assert results['img'].dtype == np.uint8
     assert results['img_shape'] == (side, side)
     assert results['gt_seg_map'].shape == (side, side)
     assert results['gt_seg_map'].dtype == np.uint8

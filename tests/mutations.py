@@ -121,8 +121,8 @@ MUTATIONS = [
     ('greatest step never drawn', SCALES, 'self.steps[1] + 1)', 'self.steps[1])', SCALE_TESTS),
     ('ratio of the short side', SCALES, 'int(drawn * max(size) + 0.5)',
      'int(drawn * min(size) + 0.5)', SCALE_TESTS),
-    ('a scale per image', PREPROCESSOR, 'augmentation.sides(drawn,',
-     'augmentation.sides(augmentation.draw(),', PREPROCESSOR_TESTS),
+    ('a scale per image', 'datasets/one_scale_per_batch.py', 'scaling.drawn = drawn',
+     'scaling.drawn = None', 'test_datasets/test_one_scale_per_batch.py'),
     ('canvas padding keeps its colour', PREPROCESSOR,
      "sample.get('padding_size', (0, 0, 0, 0))", '0, 0, 0, 0', PREPROCESSOR_TESTS),
     # Metrics.

@@ -7,13 +7,13 @@ import re
 import pytest
 from mmengine.fileio import load as load_file
 from mmseg.registry import DATASETS, MODELS
-from test_configs.small_world import CONFIGS, NAMES, load
+from test_configs.small_world import CONFIGS, NAMES, load, parts
 
 RULE = re.compile(
     r'(lrr(32|16|8|4)x(-masked|-unmasked)?|fcn(32|16|8)s)_'
     r'(vgg16|r18|r50|r101|convnext-t|swin-t|mit-b2)_'
     r'(voc|voc-1scale|coco-voc|voc12aug|cityscapes|cityscapes-coarse|ade20k|camvid|shapes)'
-    r'(_((20|40|80)k-\d+x\d+|authors-start|batch-scale|released|stage2|demo))?')
+    r'(_((20|40|80)k-\d+x\d+|released|stage2|demo))?')
 #: Images of an epoch, by the part of a config's name that says the data (VOC + COCO: about).
 IMAGES = {'voc': 11295, 'voc-1scale': 11295, 'coco-voc': 108300, 'cityscapes': 2975,
           'cityscapes-coarse': 22973}
@@ -97,7 +97,7 @@ def test_testing_and_classes() -> None:
         info = dataset.get('metainfo') or DATASETS.get(dataset.type).METAINFO
         classes = len(info['classes'])
         assert cfg.model.decode_head.num_classes == classes, name
-        for inner in train.get('datasets', [train]):
+        for inner in parts(train):
             place = [step.type for step in inner.pipeline].index('LoadAnnotations')
             assert inner.pipeline[place + 1] == dict(type='CheckLabels', num_classes=classes)
 

@@ -31,7 +31,12 @@ class ScaleToSquare(BaseTransform):
         canvas: Side of the largest square in pixels.
         pad_value: Colour of the padding in every channel, before the mean is subtracted.
         seg_pad_value: Label of the padding.
+
+    Attributes:
+        drawn: The scale, where ``OneScalePerBatch`` draws it; None, where each image does.
     """
+
+    drawn: float | None = None
 
     def __init__(self, *, canvas: int = 384, pad_value: float = 128,
                  seg_pad_value: int = 255) -> None:
@@ -53,20 +58,13 @@ class ScaleToSquare(BaseTransform):
             size: Of the image.
         """
 
-    def sides(self, drawn: float, size: tuple[int, int]) -> tuple[int, int]:
-        """Say how large an image of ``size`` (height, width) becomes.
-
-        Returns:
-            Long side of the scaled image, and side of the square, in pixels.
-        """
-        long_side = self.long_side(drawn, size)
-        return long_side, min(self.canvas, long_side)
-
     def transform(self, results: dict) -> dict:
         """Scale ``results['img']``, ``(H, W, 3)`` or grey, and its labels."""
         image = three_channels(results['img'])
         size = image.shape[:2]
-        long_side, side = self.sides(self.draw(), size)
+        drawn = self.draw() if self.drawn is None else self.drawn
+        long_side = self.long_side(drawn, size)
+        side = min(self.canvas, long_side)
         planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         scaled = scale_image(planes, long_side, side, self.pad_value)
         results['img'] = np.ascontiguousarray(scaled.permute(1, 2, 0).numpy())
@@ -92,8 +90,8 @@ class ScaleAugmentation(ScaleToSquare):
     ``canvas + divisor * s`` pixels, 288 to 704 by default. Everything else, and the keys, are
     :class:`ScaleToSquare`'s.
 
-    The released code draws one step per batch; this draws one per image. ``LRRDataPreProcessor``
-    does the former, with this class's config.
+    The released code draws one step per batch, as does the data set ``OneScalePerBatch``; by itself
+    this draws one per image.
 
     Args:
         steps: Least and greatest s, both drawn too.

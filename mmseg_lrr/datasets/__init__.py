@@ -5,5 +5,6 @@ from . import transforms
 from .camvid import CamVidDataset
 from .class_bases import compute_class_bases
 from .label_maps import LabelMaps
+from .one_scale_per_batch import OneScalePerBatch
 
-__all__ = ['CamVidDataset', 'LabelMaps', 'compute_class_bases', 'transforms']
+__all__ = ['CamVidDataset', 'LabelMaps', 'OneScalePerBatch', 'compute_class_bases', 'transforms']

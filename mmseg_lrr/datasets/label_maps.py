@@ -32,7 +32,7 @@ class LabelMaps(Sequence):
         self.files: list[str] = []
         self.mappings: list[dict] = []
         self._sources: list[tuple[BaseDataset, int, BaseLoadAnnotations, CheckLabels]] = []
-        for leaf in _leaves(dataset):
+        for leaf in leaves(dataset):
             leaf.full_init()
             # A copy, because the loader remembers `reduce_zero_label` from its first use.
             load = copy.deepcopy(next(
@@ -72,12 +72,12 @@ class LabelMaps(Sequence):
         return check(results)['gt_seg_map']
 
 
-def _leaves(dataset: BaseDataset) -> Iterator[BaseDataset]:
+def leaves(dataset: BaseDataset) -> Iterator[BaseDataset]:
     """Yield the data sets with files of their own that a wrapper holds."""
     if hasattr(dataset, 'datasets'):
         for inner in dataset.datasets:
-            yield from _leaves(inner)
+            yield from leaves(inner)
     elif hasattr(dataset, 'dataset'):
-        yield from _leaves(dataset.dataset)
+        yield from leaves(dataset.dataset)
     else:
         yield dataset

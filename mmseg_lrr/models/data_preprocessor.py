@@ -1,14 +1,11 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""mmseg's data preprocessor with the authors' padding and their one scale per batch."""
+"""mmseg's data preprocessor with the authors' padding."""
 
 from typing import Any
 
 from mmseg.models import SegDataPreProcessor
-from mmseg.registry import MODELS, TRANSFORMS
-from mmseg.utils import ConfigType, SampleList, stack_batch
-from torch import Tensor
-
-from mmseg_lrr.ops.resampling import scale_image, scale_labels
+from mmseg.registry import MODELS
+from mmseg.utils import stack_batch
 
 
 @MODELS.register_module()
@@ -23,18 +20,12 @@ class LRRDataPreProcessor(SegDataPreProcessor):
             a batch to one size (at the bottom and right; their label is ``seg_pad_val``). 128 is
             the authors' padding, so that all that the network sees outside a photograph is of one
             colour. None pads with ``pad_val`` after the normalisation, as mmseg does.
-        scale_augmentation: Config of the transform whose scale is drawn once per batch, as in the
-            released code, e.g. ``dict(type='ScaleAugmentation')``. The pipeline then has to leave
-            the images at their own sizes, and ``size_divisor=32`` (not ``size``) leaves a batch of
-            small squares small. None leaves scales to the pipeline, which draws one per image.
         **kwargs: Those of ``SegDataPreProcessor``.
     """
 
-    def __init__(self, *, raw_pad_value: float | None = None,
-                 scale_augmentation: ConfigType | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, raw_pad_value: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.raw_pad_value = raw_pad_value
-        self.scale_augmentation = scale_augmentation and TRANSFORMS.build(scale_augmentation)
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Preprocess a batch.
@@ -48,8 +39,6 @@ class LRRDataPreProcessor(SegDataPreProcessor):
         """
         if training:
             data = self.cast_data(data)
-            if self.scale_augmentation is not None:
-                data['inputs'] = self._scale(data['inputs'], data['data_samples'])
             if self.raw_pad_value is not None:
                 inputs, samples = stack_batch(
                     list(data['inputs']), data['data_samples'], self.size, self.size_divisor,
@@ -65,18 +54,3 @@ class LRRDataPreProcessor(SegDataPreProcessor):
             canvas[:, :top] = canvas[:, height - bottom:] = 0
             canvas[:, :, :left] = canvas[:, :, width - right:] = 0
         return batch
-
-    def _scale(self, inputs: list[Tensor], samples: SampleList) -> list[Tensor]:
-        """Scale all images and their labels by one draw."""
-        augmentation = self.scale_augmentation
-        drawn = augmentation.draw()
-        scaled = []
-        for image, sample in zip(inputs, samples, strict=True):
-            labels = sample.gt_sem_seg.data[0]
-            long_side, side = augmentation.sides(drawn, tuple(image.shape[1:]))
-            scaled.append(scale_image(image, long_side, side, augmentation.pad_value))
-            # Taken away first: a sample's field refuses data of another size than it has.
-            del sample.gt_sem_seg.data
-            sample.gt_sem_seg.data = scale_labels(
-                labels, long_side, side, augmentation.seg_pad_value)[None]
-        return scaled

@@ -1,8 +1,10 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Resizing of maps and images, and the sizes of the canvases that they are put on."""
 
+import math
 from fractions import Fraction
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -65,21 +67,21 @@ def canvas_size(size: tuple[int, int], scale: float, divisor: int = 32) -> tuple
 def fitted_size(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[int, int]:
     """Return the (height, width) of an image scaled by the one factor that fits it in a canvas.
 
-    One side fills the canvas; the other is rounded to whole pixels, halves up (ours).
+    Each side is the ceiling of the exact fraction, as of MATLAB's ``imresize``: 320x480 for an
+    image of 334x500 on a canvas of 320x512.
     """
     factor = min(Fraction(canvas[0], size[0]), Fraction(canvas[1], size[1]))
-    height, width = (max(int(side * factor + Fraction(1, 2)), 1) for side in size)
-    return height, width
+    return math.ceil(factor * size[0]), math.ceil(factor * size[1])
 
 
 def centre_on_square(x: Tensor, side: int, value: float) -> Tensor:
     """Crop or pad each axis of ``(..., h, w)`` about its centre to ``side`` pixels.
 
-    Of an odd rest, the larger half is padded above and to the left, as on the test canvas, and the
-    smaller half is cropped there.
+    Of an odd rest, the smaller half is padded, or cropped, above and to the left, as in the
+    released training code (on the test canvas it is the larger half).
     """
     height, width = x.shape[-2:]
-    top, left = (side - height + 1) // 2, (side - width + 1) // 2
+    top, left = int((side - height) / 2), int((side - width) / 2)
     # A negative padding crops.
     return F.pad(x, (left, side - width - left, top, side - height - top), value=value)
 
@@ -94,10 +96,14 @@ def scale_image(image: Tensor, long_side: int, canvas: int, pad_value: float) ->
         pad_value: Colour of the padding in every channel.
 
     Returns:
-        ``(C, canvas, canvas)`` float32, by :func:`resize_bicubic`, not rounded.
+        ``(C, canvas, canvas)``, by :func:`resize_bicubic`: uint8 of uint8, as the released code
+        stores scaled images, else float32.
     """
     size = fitted_size(tuple(image.shape[1:]), (long_side, long_side))
-    return centre_on_square(resize_bicubic(image[None].float(), size)[0], canvas, pad_value)
+    scaled = resize_bicubic(image[None].float(), size)[0]
+    if image.dtype == torch.uint8:
+        scaled = (scaled + 0.5).clamp(0, 255).byte()  # halves up, as MATLAB does
+    return centre_on_square(scaled, canvas, pad_value)
 
 
 def scale_labels(labels: Tensor, long_side: int, canvas: int, pad_value: int) -> Tensor:

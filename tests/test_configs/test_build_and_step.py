@@ -17,9 +17,9 @@ from test_configs.small_world import NAMES, cut_down, load, make
 
 #: One of most kinds of backbone, head, data set and schedule.
 QUICK = [
+    'authors/lrr4x_vgg16_coco-voc',
     'fcn32s_vgg16_voc-1scale',
     'lrr32x_vgg16_cityscapes',
-    'lrr32x_vgg16_voc_batch-scale',
     'lrr4x_convnext-t_voc12aug_20k-512x512',
     'lrr4x_vgg16_coco-voc',
 ]

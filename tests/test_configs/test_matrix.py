@@ -13,7 +13,7 @@ RULE = re.compile(
     r'(lrr(32|16|8|4)x(-masked|-unmasked)?|fcn(32|16|8)s)_'
     r'(vgg16|r18|r50|r101|convnext-t|swin-t|mit-b2)_'
     r'(voc|voc-1scale|coco-voc|voc12aug|cityscapes|cityscapes-coarse|ade20k|camvid|shapes)'
-    r'(_((20|40|80)k-\d+x\d+|authors-start|batch-scale|released|stage1|stage2|demo))?')
+    r'(_((20|40|80)k-\d+x\d+|released|stage1|stage2|demo))?')
 #: Images of an epoch, by the part of a config's name that says the data (VOC + COCO: about).
 IMAGES = {'voc': 11295, 'voc-1scale': 11295, 'coco-voc': 108300, 'cityscapes': 2975,
           'cityscapes-coarse': 22973}

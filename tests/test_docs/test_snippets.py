@@ -28,7 +28,7 @@ TRAINED = {
     'accuracy.py': 'val/accuracy_32x val/accuracy_final val/mIoU',
 }
 CONFIGS = {'fine_tuned.py', 'fine_tuned_backbone.py', 'my_camvid.py', 'rates.py', 'speed.py',
-           'vgg_authors.py', 'voc_server.py'}
+           'voc_server.py'}
 MODULES = {'browse.py', 'doubt_mask.py', 'level_accuracy.py'}
 
 

@@ -6,8 +6,6 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_lrr.datasets.transforms import ScaleAugmentation
-
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
@@ -44,35 +42,6 @@ def test_small_squares_are_padded_with_the_authors_grey() -> None:
     assert (found[:, 24:] == 255).all() and (found[:, :, 24:] == 255).all()
 
 
-def test_one_scale_a_batch() -> None:
-    options = dict(canvas=48, divisor=8, steps=(-2, 3))
-    preprocessor = build(size_divisor=8, scale_augmentation=dict(type='ScaleAugmentation',
-                                                                 **options))
-    sides = set()
-    for _ in range(40):
-        data = batch((30, 50), (50, 50), (64, 40))
-        images = [image.clone() for image in data['inputs']]
-        labels = [sample.gt_sem_seg.data[0].clone() for sample in data['data_samples']]
-        result = preprocessor(data, True)
-        side = result['inputs'].shape[-1]
-        assert result['inputs'].shape == (3, 3, side, side)
-        sides.add(side)
-        if side == 48:
-            continue
-        # Below the canvas the square tells which step was drawn: the transform itself, image by
-        # image at that step, must give the same.
-        alone = ScaleAugmentation(**{**options, 'steps': ((side - 48) // 8, ) * 2})
-        for i in range(3):
-            expected = alone(dict(img=images[i].permute(1, 2, 0).numpy(),
-                                  gt_seg_map=labels[i].numpy(), seg_fields=['gt_seg_map']))
-            planes = (expected['img'][..., ::-1] - np.float32(MEAN)) / np.float32(STD)
-            np.testing.assert_allclose(
-                result['inputs'][i].permute(1, 2, 0), planes, rtol=1e-4, atol=1e-4)
-            np.testing.assert_array_equal(
-                result['data_samples'][i].gt_sem_seg.data[0], expected['gt_seg_map'])
-    assert sides == {32, 40, 48}
-
-
 @pytest.mark.parametrize('test_cfg', [None, dict(size=(40, 44))])
 def test_around_a_test_image_are_zeros(test_cfg: dict | None) -> None:
     """The same as padding with the mean in raw colours; mmseg's own padding lies outside."""
@@ -91,7 +60,6 @@ def test_around_a_test_image_are_zeros(test_cfg: dict | None) -> None:
 
 
 def test_testing_is_left_alone() -> None:
-    preprocessor = build(size=(32, 32), raw_pad_value=128,
-                         scale_augmentation=dict(type='ScaleAugmentation'))
+    preprocessor = build(size=(32, 32), raw_pad_value=128)
     result = preprocessor(batch((20, 36)), False)
     assert result['inputs'].shape == (1, 3, 20, 36)

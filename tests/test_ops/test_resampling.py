@@ -52,9 +52,10 @@ def test_resize_equals_a_loop_and_pillow(
     ((375, 500), 0.6, (224, 288), (216, 288)),
     ((375, 500), 0.8, (288, 416), (288, 384)),
     ((500, 375), 0.8, (416, 288), (384, 288)),
+    ((334, 500), 1.0, (320, 512), (320, 480)),  # 479.04
     # Less than half a block is still a block; half a block is rounded up.
     ((8, 100), 1.0, (32, 96), (8, 96)),
-    ((80, 240), 1.0, (96, 256), (85, 256)),
+    ((80, 240), 1.0, (96, 256), (86, 256)),  # 85.3
 ])
 def test_canvas_and_image_sizes(size: tuple, scale: float, canvas: tuple, image: tuple) -> None:
     assert canvas_size(size, scale) == canvas
@@ -70,6 +71,18 @@ def test_canvas_rounds_halves_up_at_every_size() -> None:
             assert canvas_size((side, side), tenths / 10) == (expected, expected), (tenths, side)
 
 
+def test_sizes_are_matlabs() -> None:
+    """Found by trying: the first whole number that is not below the exact size."""
+    rng = np.random.default_rng(0)
+    for height, width in rng.integers(16, 700, (1000, 2)).tolist():
+        high, wide = canvas_size((height, width), rng.choice([0.6, 0.8, 1.0]).item())
+        if high * width <= wide * height:  # the height fills the canvas
+            expected = high, next(n for n in range(wide + 1) if n * height >= high * width)
+        else:
+            expected = next(n for n in range(high + 1) if n * width >= wide * height), wide
+        assert fitted_size((height, width), (high, wide)) == expected, (height, width)
+
+
 def resize_nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     """(H, W) -> (height, width): the pixel that holds each new pixel's centre."""
     rows = [int((i + .5) * labels.shape[0] / height) for i in range(height)]
@@ -78,13 +91,13 @@ def resize_nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def on_square(x: np.ndarray, side: int, value: float) -> np.ndarray:
-    """(..., H, W) pixel by pixel: the centres of map and square fall together, if need be apart by
-    half a pixel towards the bottom right."""
+    """(..., H, W) pixel by pixel: floor(rest / 2) pixels are added, or taken away, first."""
     out = np.full((*x.shape[:-2], side, side), value, x.dtype)
+    added, taken = (np.array([max(sign * (side - length), 0) // 2 for length in x.shape[-2:]])
+                    for sign in (1, -1))
     for row in range(side):
         for column in range(side):
-            y = row - int(np.ceil((side - x.shape[-2]) / 2))
-            z = column - int(np.ceil((side - x.shape[-1]) / 2))
+            y, z = (row, column) - added + taken
             if 0 <= y < x.shape[-2] and 0 <= z < x.shape[-1]:
                 out[..., row, column] = x[..., y, z]
     return out
@@ -96,11 +109,15 @@ def on_square(x: np.ndarray, side: int, value: float) -> np.ndarray:
 def test_image_is_bicubic_labels_are_nearest_and_both_centred(
         size: tuple, long_side: int, canvas: int) -> None:
     image = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
-    height, width = (int(side * long_side / max(size) + .5) for side in size)
-    scaled = scale_image(image, long_side, canvas, 128)
-    assert scaled.dtype == torch.float32
-    expected = on_square(resize_by_loop(image.double().numpy(), height, width), canvas, 128)
-    np.testing.assert_allclose(scaled, expected, atol=1e-3)
+    height, width = (-(-side * long_side // max(size)) for side in size)
+    resized = resize_by_loop(image.double().numpy(), height, width)
+    scaled = scale_image(image.float(), long_side, canvas, 128)
+    np.testing.assert_allclose(scaled, on_square(resized, canvas, 128), atol=1e-3)
+    # 8 bits stay 8 bits: the nearest colour, to float32's precision.
+    stored = scale_image(image, long_side, canvas, 128)
+    assert (scaled.dtype, stored.dtype) == (torch.float32, torch.uint8)
+    expected = on_square(resized.clip(0, 255), canvas, 128)
+    np.testing.assert_allclose(stored, expected, rtol=0, atol=0.501)
     expected = on_square(resize_nearest(image[0].numpy(), height, width), canvas, 255)
     for dtype in (torch.uint8, torch.int64):
         labels = scale_labels(image[0].to(dtype), long_side, canvas, 255)

@@ -18,19 +18,25 @@ from .three_channels import three_channels
 class ScaleToSquare(BaseTransform):
     """Scale an image at random and crop or pad it about its centre to a square.
 
-    The image is scaled with bicubic interpolation, its labels to the nearest. The result is a
-    square of side ``min(canvas, long side)``: each axis is cropped or padded about its centre, not
-    at random. So small scales give squares smaller than ``canvas``, which the data preprocessor has
-    to bring to one size (``LRRDataPreProcessor``, ``raw_pad_value=128``).
+    The image is scaled with bicubic interpolation (8-bit colours stay 8-bit), its labels to the
+    nearest. The result is a square of side ``min(canvas, long side)``: each axis is cropped or
+    padded about its centre, not at random. So small scales give squares smaller than ``canvas``,
+    which the data preprocessor has to bring to one size (``LRRDataPreProcessor``,
+    ``raw_pad_value=128``).
 
-    Required keys: img; labels in the keys that seg_fields lists. Modified keys: img (float32),
-    img_shape, the labels. Added keys: scale, scale_factor (width, height), keep_ratio.
+    Required keys: img; labels in the keys that seg_fields lists. Modified keys: img, img_shape, the
+    labels. Added keys: scale, scale_factor (width, height), keep_ratio.
 
     Args:
         canvas: Side of the largest square in pixels.
         pad_value: Colour of the padding in every channel, before the mean is subtracted.
         seg_pad_value: Label of the padding.
+
+    Attributes:
+        drawn: The scale, where ``OneScalePerBatch`` draws it; None, where each image does.
     """
+
+    drawn: float | None = None
 
     def __init__(self, *, canvas: int = 384, pad_value: float = 128,
                  seg_pad_value: int = 255) -> None:
@@ -52,20 +58,13 @@ class ScaleToSquare(BaseTransform):
             size: Of the image.
         """
 
-    def sides(self, drawn: float, size: tuple[int, int]) -> tuple[int, int]:
-        """Say how large an image of ``size`` (height, width) becomes.
-
-        Returns:
-            Long side of the scaled image, and side of the square, in pixels.
-        """
-        long_side = self.long_side(drawn, size)
-        return long_side, min(self.canvas, long_side)
-
     def transform(self, results: dict) -> dict:
         """Scale ``results['img']``, ``(H, W, 3)`` or grey, and its labels."""
         image = three_channels(results['img'])
         size = image.shape[:2]
-        long_side, side = self.sides(self.draw(), size)
+        drawn = self.draw() if self.drawn is None else self.drawn
+        long_side = self.long_side(drawn, size)
+        side = min(self.canvas, long_side)
         planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         scaled = scale_image(planes, long_side, side, self.pad_value)
         results['img'] = np.ascontiguousarray(scaled.permute(1, 2, 0).numpy())
@@ -91,8 +90,8 @@ class ScaleAugmentation(ScaleToSquare):
     ``canvas + divisor * s`` pixels, 288 to 704 by default. Everything else, and the keys, are
     :class:`ScaleToSquare`'s.
 
-    The released code draws one step per batch; this draws one per image. ``LRRDataPreProcessor``
-    does the former, with this class's config.
+    The released code draws one step per batch, as does the data set ``OneScalePerBatch``; by itself
+    this draws one per image.
 
     Args:
         steps: Least and greatest s, both drawn too.

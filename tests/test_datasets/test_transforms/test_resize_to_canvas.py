@@ -35,9 +35,9 @@ def test_the_authors_sizes(scale: float, canvas: tuple, size: tuple, padding: li
 
 
 def test_more_of_an_odd_rest_lies_above_and_to_the_left() -> None:
-    # 85 of 96 rows, 256 of 256 columns; and turned.
-    assert transformed(np.zeros((80, 240, 3), np.uint8))['padding_size'] == [0, 0, 6, 5]
-    assert transformed(np.zeros((240, 80, 3), np.uint8))['padding_size'] == [6, 5, 0, 0]
+    # 64 of 64 rows, 205 (204.8) of 256 columns; and turned.
+    assert transformed(np.zeros((75, 240, 3), np.uint8))['padding_size'] == [26, 25, 0, 0]
+    assert transformed(np.zeros((240, 75, 3), np.uint8))['padding_size'] == [0, 0, 26, 25]
 
 
 def test_image_is_resized_by_a_bicubic_loop_and_not_rounded() -> None:

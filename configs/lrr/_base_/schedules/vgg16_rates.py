@@ -1,12 +1,8 @@
-"""SGD with the authors' learning-rate multipliers (docs/method.md, "Training").
+"""SGD for VGG-16: the authors' base rate, momentum and decay; every bias of the backbone at twice it.
 
-The coefficients' filters learn at 0.1, 0.05, 0.0125 and 0.1/512 times the base rate (the poster's
-network has no normalisation, so finer features are much larger), those of the dilation and erosion
-branches too, at whichever levels they are; every bias learns at twice the base rate. A custom key
-matches wherever it occurs in a name, in the branches too, and switches ``bias_lr_mult`` off there:
-hence keys of the weights alone, and keys of the branches' own biases, which are no module's
-``bias``. Basis functions are buffers and do not learn. FCN's scoring filters learn at 0.1 (ours:
-1e-4, the rate at which FCN was published).
+The head learns at ten times the rate, which ``CoefficientRatesHook`` shares out between its levels
+(ours; ``authors.py`` has the authors' multipliers, which belong to their own VGG-16). FCN's scoring
+filters learn at 0.1 (ours: 1e-4, the rate at which FCN was published), its biases at 2.
 """
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -14,16 +10,9 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         bias_lr_mult=2,
         custom_keys={
-            'coefficients.32x.weight': dict(lr_mult=0.1),
-            'coefficients.16x.weight': dict(lr_mult=0.05),
-            'coefficients.8x.weight': dict(lr_mult=0.0125),
-            'coefficients.4x.weight': dict(lr_mult=0.1 / 512),
-            '32x.coefficients.weight': dict(lr_mult=0.1),
-            '16x.coefficients.weight': dict(lr_mult=0.05),
-            '8x.coefficients.weight': dict(lr_mult=0.0125),
-            '4x.coefficients.weight': dict(lr_mult=0.1 / 512),
-            'dilation.bias': dict(lr_mult=2),
-            'erosion.bias': dict(lr_mult=2),
+            'decode_head.levels': dict(lr_mult=10),
+            'decode_head.dilation': dict(lr_mult=10),
+            'decode_head.erosion': dict(lr_mult=10),
             'decode_head.scores.32x.weight': dict(lr_mult=0.1),
             'decode_head.scores.16x.weight': dict(lr_mult=0.1),
             'decode_head.scores.8x.weight': dict(lr_mult=0.1),

@@ -6,5 +6,6 @@ log_processor = dict(by_epoch=True)
 default_hooks = dict(checkpoint=dict(by_epoch=True, interval=5), logger=dict(interval=50))
 custom_hooks = [
     dict(type='ClassBasesHook', num_patches=10000, seed=0),
+    dict(type='CoefficientRatesHook'),
     dict(type='ResetMomentumHook')
 ]

@@ -7,5 +7,6 @@ log_processor = dict(by_epoch=True)
 default_hooks = dict(checkpoint=dict(by_epoch=True, interval=4), logger=dict(interval=50))
 custom_hooks = [
     dict(type='ClassBasesHook', num_patches=10000, seed=0),
+    dict(type='CoefficientRatesHook'),
     dict(type='ResetMomentumHook')
 ]

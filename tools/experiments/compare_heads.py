@@ -163,7 +163,8 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
         data_preprocessor=dict(
             type='LRRDataPreProcessor', mean=[MEAN] * 3, std=[STD] * 3, bgr_to_rgb=True,
             pad_val=0, seg_pad_val=255, size=(320 // factor, 320 // factor)),
-        backbone=backbone, decode_head=head, train_cfg=dict(), test_cfg=dict(mode='whole', level_outputs=levels))
+        backbone=backbone, decode_head=head, train_cfg=dict(),
+        test_cfg=dict(mode='whole', level_outputs=levels))
     if 'auxiliary' in spec:
         cfg.model.auxiliary_head = dict(spec['auxiliary'], num_classes=num_classes)
     if not levels:
@@ -200,26 +201,15 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
     cfg.optim_wrapper.optimizer.lr = 1e-3
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.1, begin=0, end=warm_up, by_epoch=False),
-        dict(type='PolyLR', eta_min=1e-6, power=0.9, begin=warm_up, end=own, by_epoch=False)]
+        dict(type='PolyLR', eta_min=0, power=0.9, begin=warm_up, end=own, by_epoch=False)]
     cfg.train_cfg = ConfigDict(type='IterBasedTrainLoop', max_iters=own)
     cfg.default_hooks.logger.interval = 20
     cfg.default_hooks.checkpoint.update(interval=max(own // 4, 1), max_keep_ckpts=1)
     rate = args.head_rate or spec.get('rate', 1)
-    keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
-    if args.old:
-        for key in keys.values():
-            key.lr_mult *= rate
-        keys.decode_head = dict(lr_mult=rate)
-    else:
-        keys.clear()
-        keys.decode_head = dict(lr_mult=rate)
-        if levels:
-            cfg.custom_hooks.append(dict(type='CoefficientRatesHook'))
+    cfg.optim_wrapper.paramwise_cfg.custom_keys.decode_head.lr_mult = rate
     if args.sgd:
-        cfg.optim_wrapper.optimizer = dict(type='SGD', lr=args.sgd, momentum=0.9,
-                                           weight_decay=5e-4)
-        cfg.param_scheduler[1].eta_min = 0
-    cfg.default_hooks.logger.interval = 10
+        cfg.optim_wrapper.optimizer = dict(
+            type='SGD', lr=args.sgd, momentum=0.9, weight_decay=5e-4)
     return cfg
 
 
@@ -270,15 +260,20 @@ def train(row: str, args: argparse.Namespace, seed: int, iterations: int = 0
                     shutil.copyfile(folder / 'class_bases.npy', temporary)
             # Checkpoints carry the times through interruptions.
             taken, _ = runner.message_hub.get_scalar('train/time').data
-            scalars = runner.message_hub.log_scalars
-            curve = {key: (value.data[0].reshape(-1, len(value.data[0]) // 20).mean(1)).tolist()
-                     for key, value in scalars.items() if 'loss' in key
-                     and len(value.data[0]) % 20 == 0}
-            (folder / 'curve.json').write_text(json.dumps(curve))
+            with replacing(folder / 'loss.json') as temporary:
+                temporary.write_text(json.dumps(final_loss(runner)))
             with replacing(record) as temporary:
                 temporary.write_text(str(taken.sum()))
     return (str(folder / f'iter_{cfg.train_cfg.max_iters}.pth'),
             seconds + float(record.read_text()))
+
+
+def final_loss(runner: Runner) -> list[float]:
+    """The loss of the finest level, by twentieths of the training."""
+    losses = {name: value.data[0] for name, value in runner.message_hub.log_scalars.items()
+              if name.startswith('train/decode.loss_ce')}
+    finest = losses.get('train/decode.loss_ce_4x', losses[min(losses, key=len)])
+    return [float(part.mean()) for part in np.array_split(finest, 20)]
 
 
 def crf_settings(args: argparse.Namespace) -> dict:
@@ -304,24 +299,7 @@ def run_row(row: str, args: argparse.Namespace, seed: int, path: Path) -> None:
     checkpoint, seconds = train(row, args, seed)
     cfg = row_config(row, args, seed)
     cfg.work_dir = str(args.work_dir / 'tests')
-    if args.quick:
-        single = run_test(configure_test(cfg), checkpoint).metrics
-        levels = [name[5:] for name in single if name.startswith('mIoU_')]
-        curve = json.loads((Path(checkpoint).parent / 'curve.json').read_text())
-        figures = dict(
-            row=row, seed=seed, iterations=args.iters, miou=single['mIoU'],
-            levels={level: single[f'mIoU_{level}'] for level in levels},
-            trimap={w: single[f'trimap_mIoU@{w}'] for w in TRIMAP_WIDTHS}, curve=curve,
-            classes={name[4:]: None if math.isnan(value) else value
-                     for name, value in single.items() if name.startswith('IoU_')},
-            train_seconds=seconds, rate=args.head_rate)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + '\n')
-        shutil.rmtree(Path(checkpoint).parent, ignore_errors=True)
-        return
-    single, multi_scale, with_crf = (
-        run_test(configure_test(cfg, **way), checkpoint).metrics
-        for way in ({}, {'tta': True}, {'tta': True, 'crf': crf_settings(args)}))
+    single = run_test(configure_test(cfg), checkpoint).metrics
     levels = [name[5:] for name in single if name.startswith('mIoU_')]
     image_seconds, parameters = measure(cfg, checkpoint)
 
@@ -330,13 +308,17 @@ def run_row(row: str, args: argparse.Namespace, seed: int, path: Path) -> None:
 
     figures = dict(
         row=row, seed=seed, iterations=args.iters, miou=single['mIoU'],
-        levels={level: single[f'mIoU_{level}'] for level in levels},
-        ms=multi_scale['mIoU'], ms_crf=with_crf['mIoU'], trimap=bands(single),
+        levels={level: single[f'mIoU_{level}'] for level in levels}, trimap=bands(single),
         trimap_levels={level: bands(single, f'_{level}') for level in levels},
-        trimap_ms=bands(multi_scale), trimap_ms_crf=bands(with_crf),
+        loss=json.loads(Path(checkpoint).with_name('loss.json').read_text()),
         classes={name[4:]: None if math.isnan(value) else value
                  for name, value in single.items() if name.startswith('IoU_')},
         seconds_an_image=image_seconds, train_seconds=seconds, parameters=parameters)
+    if not args.single_scale:
+        multi_scale, with_crf = (run_test(configure_test(cfg, **way), checkpoint).metrics
+                                 for way in ({'tta': True}, dict(tta=True, crf=crf_settings(args))))
+        figures |= dict(ms=multi_scale['mIoU'], ms_crf=with_crf['mIoU'],
+                        trimap_ms=bands(multi_scale), trimap_ms_crf=bands(with_crf))
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(figures, indent=2) + '\n')
 
@@ -438,10 +420,11 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--head-rate', type=float, metavar='FACTOR',
                         help="factor of the heads' rates instead of the rows'; for pilots, in a "
                         '--work-dir of their own')
-    parser.add_argument('--backbone', choices=BACKBONES, default='efficientnet-lite0')
-    parser.add_argument('--old', action='store_true')
-    parser.add_argument('--quick', action='store_true')
-    parser.add_argument('--sgd', type=float)
+    parser.add_argument('--backbone', choices=BACKBONES, default='efficientnet-lite0',
+                        help='of all rows, the last two from scratch (default: %(default)s)')
+    parser.add_argument('--sgd', type=float, metavar='RATE', help='train with SGD at this rate')
+    parser.add_argument('--single-scale', action='store_true',
+                        help='leave out several scales and the CRF')
     parser.add_argument('--without', nargs='+', default=[], metavar='CLASS',
                         help='classes to leave out of a second mean over classes')
     parser.add_argument('--workers', type=int, default=1,
@@ -479,7 +462,7 @@ def main() -> None:
             print(f'{row}, seed {seed}: {said}', flush=True)
     rows = read_rows(folder, args.without)
     heading = (f'{args.data} at {args.size} size, {args.iters} iterations of {BATCH_SIZE}, '
-               f'EfficientNet-Lite0 from ImageNet, on {get_device()}')
+               f'{args.backbone}, on {get_device()}')
     print(f'{heading}\n\n{tables(rows)}')
     lines = ',\n'.join(json.dumps(row) for row in rows)
     with replacing(args.work_dir / f'results_{args.iters}.json') as temporary:

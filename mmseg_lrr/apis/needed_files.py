@@ -5,7 +5,6 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
-from os.path import join
 from pathlib import Path
 
 import torch
@@ -69,10 +68,11 @@ def _missing_data(dataset: Mapping) -> Iterator[str]:
     root, prefix = dataset.get('data_root') or '', dataset.get('data_prefix', {})
     labels = prefix.get('seg_map_path') if 'LoadAnnotations' in str(dataset.get('pipeline')) else ''
     command, names = _PREPARED.get((labels or '').split('/')[0], ('', ''))
-    parts = dataset.get('ann_file'), prefix.get('img_path'), labels and join(labels, names)
+    remedy = f'{_PAGE}, says what is read where, and how to name another folder'
+    if command:
+        remedy = (f'run python tools/prepare_data.py {command.format(root)} on the unpacked '
+                  f'archives ({_PAGE}, also for data elsewhere)')
+    parts = dataset.get('ann_file'), prefix.get('img_path'), labels and f'{labels}/{names}'
     for path in (Path(root, part) for part in parts if part):
         if not (any(path.parent.rglob(path.name)) if '*' in path.name else path.exists()):
-            yield f'{path} is missing; ' + (
-                f'run python tools/prepare_data.py {command.format(root)} on the unpacked archives '
-                f'({_PAGE}, also for data elsewhere)' if command else
-                f'{_PAGE}, says what is read where, and how to name another folder')
+            yield f'{path} is missing; {remedy}'

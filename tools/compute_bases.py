@@ -11,6 +11,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
+from mmseg_lrr.apis.needed_files import need_files
 from mmseg_lrr.datasets.class_bases import (
     compute_class_bases,
     dataset_class_names,
@@ -34,6 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
+    need_files(config, 'train')
     init_default_scope(config.get('default_scope', 'mmseg'))
     head = config.get('model', {}).get('decode_head', {})
     if isinstance(head, list):

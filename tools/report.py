@@ -12,8 +12,9 @@ import re
 import warnings
 from pathlib import Path
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 
+from mmseg_lrr.apis.needed_files import need_files
 from mmseg_lrr.apis.testing import DEFAULT_CRF_PRESET
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 from mmseg_lrr.reporting.report import make_report
@@ -48,6 +49,10 @@ def main() -> None:
         pairs = [tuple(args.what)]
     else:
         parser.error('expected CONFIG CHECKPOINT, or any number of CONFIG:CHECKPOINT')
+    for config, checkpoint in pairs:
+        cfg = Config.fromfile(config)
+        cfg.merge_from_dict(args.cfg_options or {})
+        need_files(cfg, 'test', checkpoint=checkpoint)
     # Notes of mmseg to its developers; a reader of the report can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     make_report(

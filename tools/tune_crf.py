@@ -12,6 +12,7 @@ import warnings
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 
+from mmseg_lrr.apis.needed_files import need_files
 from mmseg_lrr.apis.testing import DEFAULT_CRF_PRESET
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 from mmseg_lrr.reporting.tune_crf import DEFAULT_GRID, tune_crf
@@ -49,6 +50,7 @@ def main() -> None:
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
+    need_files(cfg, 'test', checkpoint=args.checkpoint)
     trials = tune_crf(
         cfg, args.checkpoint, num_images=args.images, preset=args.preset,
         grid=dict(args.grid) if args.grid else None,

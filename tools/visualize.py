@@ -9,6 +9,7 @@ trimap  curves of mean IoU against the band's width, from the CSV files of sever
 """
 
 import argparse
+import sys
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -19,6 +20,7 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from rich.progress import track
 
+from mmseg_lrr.apis.needed_files import need_files
 from mmseg_lrr.apis.testing import crf_config, default_crf
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 from mmseg_lrr.ops import checks
@@ -167,7 +169,9 @@ def draw_bases(args: argparse.Namespace, cfg: Config) -> None:
         bases, title = np.load(args.file), f'Basis functions in {Path(args.file).name}'
     else:
         levels = checkpoint_bases(args.checkpoint)
-        level = checks.one_of('level', args.level or next(iter(levels), None), levels)
+        if not levels:
+            sys.exit(f'error: the checkpoint {args.checkpoint} has no basis functions')
+        level = checks.one_of('level', args.level or next(iter(levels)), levels)
         bases = levels[level]
         title = f'Basis functions of level {level}, {Path(args.checkpoint).name}'
     classes = list(getattr(unread_test_set(cfg), 'metainfo', {}).get('classes') or ())
@@ -191,6 +195,7 @@ def main() -> None:
         return
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
+    need_files(cfg, *[] if getattr(args, 'images', True) else ['test'], checkpoint=args.checkpoint)
     (draw_bases if args.command == 'bases' else draw_images)(args, cfg)
 
 

@@ -2,9 +2,9 @@
 
 Reproduces the authors' 71.8 % mIoU on the Cityscapes test server (fine and coarse annotations, one
 scale, two halves that overlap). Not measured here: the weights are the authors' to give.
-Command: ``python tools/model_converters/matconvnet2mmseg.py MODEL.mat MODEL.pth --window 17
---config configs/lrr/lrr4x_vgg16_cityscapes_released.py``, then ``python tools/test.py
-configs/lrr/lrr4x_vgg16_cityscapes_released.py MODEL.pth``; ``--aug-test`` is ours.
+Command: ``python tools/model_converters/matconvnet2mmseg.py MODEL.mat MODEL.pth --window 17``,
+which also writes ``MODEL.py``, this config with the file's own mean; then ``python tools/test.py
+MODEL.py MODEL.pth``; ``--aug-test`` is ours.
 Cost: no training; the settings of further training are ours.
 """
 _base_ = [

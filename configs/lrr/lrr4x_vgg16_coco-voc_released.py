@@ -2,9 +2,9 @@
 
 Reproduces the poster's VOC+COCO row "masked+DE": 72.9 (32x), 73.9 (16x), 74.9 (8x), 75.1 (4x), 76.6
 (ms), 77.5 (ms-crf) % mIoU on VOC 2011 val. Not measured here: the weights are the authors' to give.
-Command: ``python tools/model_converters/matconvnet2mmseg.py MODEL.mat MODEL.pth --config
-configs/lrr/lrr4x_vgg16_coco-voc_released.py``, then ``python tools/test.py
-configs/lrr/lrr4x_vgg16_coco-voc_released.py MODEL.pth``, with ``--aug-test`` for ms.
+Command: ``python tools/model_converters/matconvnet2mmseg.py MODEL.mat MODEL.pth``, which also
+writes ``MODEL.py``, this config with the file's own mean; then ``python tools/test.py MODEL.py
+MODEL.pth``, with ``--aug-test`` for ms.
 Cost: no training; further training is set up as the authors' stage 2 (``lrr4x_vgg16_voc.py``).
 """
 _base_ = [
@@ -14,9 +14,8 @@ _base_ = [
 model = dict(
     data_preprocessor=dict(
         size={{_base_.crop_size}},
-        # RGB, divided by nothing. The network's own mean is not published; it stands in the
-        # authors' file, and the converter prints it: write it here. Until then this is the mean of
-        # VOC 2012's training images in public lists, (0.4570, 0.4382, 0.4062) of 255.
+        # RGB, divided by nothing. The network's own mean stands in the authors' file alone; this
+        # is that of VOC 2012's training images in public lists, (0.4570, 0.4382, 0.4062) of 255.
         mean=[116.54, 111.74, 103.58],
         std=[1.0, 1.0, 1.0]),
     backbone=dict(init_cfg=None),

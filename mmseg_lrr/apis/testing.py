@@ -6,9 +6,8 @@ import itertools
 from dataclasses import dataclass
 
 from mmengine.config import Config, ConfigDict
-from mmengine.runner import Runner
 
-from .checkpoint_check import check_checkpoint
+from .checkpoint_check import CheckedRunner
 
 #: The CRF that the command lines use where no other is named.
 DEFAULT_CRF_PRESET = 'deeplab_v2_vgg16'
@@ -87,8 +86,7 @@ def run_test(cfg: Config, checkpoint: str) -> TestResult:
     cfg.load_from = checkpoint
     # Runs of one name that start within a second would share their log and its times.
     cfg.experiment_name = f'{cfg.get("experiment_name", "test")}_{next(_numbers)}'
-    runner = Runner.from_cfg(cfg)
-    check_checkpoint(runner.model, checkpoint)
+    runner = CheckedRunner.from_cfg(cfg)
     metrics = runner.test()
     num_images = len(runner.test_dataloader.dataset)
     seconds, _ = runner.message_hub.get_scalar('test/time').data

@@ -21,6 +21,8 @@ from mmengine.device import get_device
 
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 
+from .checkpoint_check import CheckedRunner
+from .needed_files import need_files
 from .testing import DEFAULT_CRF_PRESET, crf_config, default_crf
 
 _TEST_HELP = f"""
@@ -94,18 +96,23 @@ def train(argv: Sequence[str] | None = None) -> None:
         work_dir = Path(args.work_dir or cfg.get('work_dir')
                         or Path('work_dirs', Path(args.config).stem))
         if (work_dir / 'last_checkpoint').is_file():
-            args.cfg_options['load_from'] = None
+            args.cfg_options['load_from'] = cfg.load_from = None
         else:
             warnings.warn(f'there is no {work_dir}/last_checkpoint to resume from; the training '
                           f'begins with load_from={cfg.load_from}', stacklevel=2)
             args.resume = False
+    start = cfg.get('model', {}).get('backbone', {}).get('init_cfg')
+    need_files(cfg, 'train', 'val', **{
+        'load_from': cfg.get('load_from'),
+        'model.backbone.init_cfg.checkpoint': isinstance(start, dict) and start.get('checkpoint')})
     _run(script, args)
 
 
 def test(argv: Sequence[str] | None = None) -> None:
     """Run MMSegmentation's ``test.py``, with ``--aug-test`` and ``--crf[=PRESET]``.
 
-    What ``--crf`` sets is set before the user's ``--cfg-options``, which thus have the last word.
+    A checkpoint of another network is refused. What ``--crf`` sets is set before the user's
+    ``--cfg-options``, which thus have the last word.
 
     Args:
         argv: Arguments without the program's name; those of this process
@@ -123,14 +130,18 @@ def test(argv: Sequence[str] | None = None) -> None:
         if not stop.code:  # After --help.
             print(_TEST_HELP, end='')
         raise
+    cfg = Config.fromfile(args.config)
     if presets:
-        crf = crf_config(presets[-1]) if presets[-1] else default_crf(Config.fromfile(args.config))
+        crf = crf_config(presets[-1]) if presets[-1] else default_crf(cfg)
         place = 'tta_model.crf' if args.tta else 'model.test_cfg.crf'
         args.cfg_options = {
             # The loop refuses a segmentor that would ignore the CRF.
             'test_cfg.type': 'LRRTestLoop',
             **{f'{place}.{option}': value for option, value in crf.items()},
             **args.cfg_options}
+    cfg.merge_from_dict(args.cfg_options)
+    need_files(cfg, 'test', checkpoint=args.checkpoint)
+    script.Runner = CheckedRunner
     _run(script, args)
 
 

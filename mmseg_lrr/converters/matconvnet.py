@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pprint import pformat
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ FC_CHANNELS = 4096
 NUM_BASES = 10
 #: The mask's window in the released training code, for networks that do not say theirs.
 USUAL_WINDOW = 9
+#: How a converted network's config begins. Its base is found wherever the package is installed.
+CONFIG_HEAD = '"""Made by tools/model_converters/matconvnet2mmseg.py, as the network needs it."""\n'
 #: The fixed filter of the 2x upsampling.
 BILINEAR = np.outer([0.25, 0.75, 0.75, 0.25], [0.25, 0.75, 0.75, 0.25])
 
@@ -57,6 +60,8 @@ _SPELLINGS = (
 )
 # Whose class names stand in for names that a file lacks, by the number of classes.
 _DATASETS = {21: 'voc', 19: 'cityscapes'}
+# The configs of the released networks, by the number of classes; other networks get the first.
+_CONFIGS = {21: 'lrr4x_vgg16_coco-voc_released', 19: 'lrr4x_vgg16_cityscapes_released'}
 
 
 @dataclass(frozen=True)
@@ -230,6 +235,24 @@ class Conversion:
         with replacing(path) as temporary:
             torch.save(dict(meta=self.meta, state_dict=self.state_dict), temporary)
 
+    def config(self) -> str:
+        """Return the text of a config for an LRR network: a released one's, with what it says."""
+        network = self.meta['lrr']
+        levels, window = network['levels'][::-1], network['mask_window']
+        model = dict(decode_head=dict(
+            num_classes=network['num_classes'],
+            num_bases=network['num_bases'],
+            in_channels=[_FEATURE_CHANNELS.get(level, FC_CHANNELS) for level in levels],
+            in_index=[LEVELS[::-1].index(level) for level in levels],
+            boundary_mask=window and dict(window=window),
+            # All that MatConvNet's transposed convolution can do.
+            upsample_border='zeros'))
+        if network['mean']:
+            model['data_preprocessor'] = dict(mean=network['mean'], std=[1.0, 1.0, 1.0])
+        base = _CONFIGS.get(network['num_classes'], _CONFIGS[21])
+        return (f"{CONFIG_HEAD}_base_ = __import__('mmseg_lrr').get_config('{base}').filename\n"
+                f'model = {pformat(model, sort_dicts=False)}\n')
+
 
 def from_matconvnet(
     path: str | os.PathLike, *, window: int | None = None, fc_channels: int = FC_CHANNELS
@@ -295,7 +318,9 @@ def _from_dagnn(net: dict[str, Any], window: int | None, fc_channels: int) -> Co
     # Not VGG's own ``averageImage``, which lies beside it.
     mean = _struct(meta.get('normalization')).get('rgbMean')
     if mean is None:
-        conversion.warnings.append('the mean colour (net.meta.normalization.rgbMean) is not in it')
+        conversion.warnings.append(
+            'the mean colour (net.meta.normalization.rgbMean) is not in it; the config written has '
+            "its base's")
     classes, palette = _classes(meta.get('classes'), layout.num_classes, conversion.warnings)
     conversion.meta = dict(
         lrr=dict(

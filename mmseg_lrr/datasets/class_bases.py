@@ -44,6 +44,9 @@ def compute_class_bases(label_maps: LabelMaps, class_names: Sequence[str], num_b
 
     Returns:
         ``(num_classes, K, 32, 32)`` float32.
+
+    Raises:
+        ValueError: If no label but 0 and 255 occurs, or as :class:`LabelMaps` does.
     """
     bases = dct_basis_functions(len(class_names), num_bases)
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress:
@@ -56,6 +59,10 @@ def compute_class_bases(label_maps: LabelMaps, class_names: Sequence[str], num_b
 
         sample = sample_patches(
             label_maps, range(len(class_names)), num_patches=num_patches, seed=seed, report=report)
+    if len(class_names) > 1 and np.flatnonzero(sample.pixels).tolist() == [0, 255]:
+        raise ValueError(
+            'only 0 and 255 occur in the training label maps, where 255 are pixels that do not '
+            'count: if they are masks of 0 and 255, save them anew as 0 and 1, label_map // 255')
     warnings = []
     if sample.num_too_small:
         warnings.append(
@@ -63,7 +70,7 @@ def compute_class_bases(label_maps: LabelMaps, class_names: Sequence[str], num_b
             f'{PATCH_SIZE} pixels and were not used for the class bases')
     for label in track(range(len(class_names)), 'Class bases: SVD'):
         patches = sample.patches[label]
-        if not patches.has_pixels:
+        if not sample.pixels[label]:
             reason = 'no pixels in the training label maps'
         elif len(patches) == 0:
             reason = f'no {PATCH_SIZE}x{PATCH_SIZE} patch with {MIN_CLASS_FRACTION:.0%} of it'

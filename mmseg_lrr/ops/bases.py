@@ -32,13 +32,11 @@ class ClassPatches:
     """Binary patches of one class, cut with a random generator of its own.
 
     Attributes:
-        has_pixels: Whether any label map visited, of whatever size, holds a pixel of the class.
         maps: Indices of the label maps, large enough for a patch, that hold the class.
     """
 
     def __init__(self, label: int, seed: int) -> None:
         self.label = label
-        self.has_pixels = False
         self.maps: set[int] = set()
         self._count = 0
         self._generator = np.random.default_rng([seed, label])
@@ -76,11 +74,13 @@ class PatchSample:
         patches: One :class:`ClassPatches` per class, in the order asked for.
         num_passes: Number of passes over the label maps.
         num_too_small: Number of label maps left out because a side is shorter than 32 pixels.
+        pixels: Number of pixels of each label, 0 to 255, in all label maps of whatever size.
     """
 
     patches: list[ClassPatches]
     num_passes: int
     num_too_small: int
+    pixels: np.ndarray
 
 
 def sample_patches(
@@ -96,8 +96,9 @@ def sample_patches(
     The maps are visited in turn; each visit tries 100 places for every class that is in the map
     and still short of ``num_patches``, and keeps the patches of which at least 2% is of the
     class. The visit that reaches ``num_patches`` is used whole, so a class may end up to 99 over.
-    When the maps are used up, further passes (ours) visit those that hold a class still short. A
-    class for which a whole pass finds nothing keeps what it has. Each map is read once per pass.
+    The first pass reads every map, needed or not: a lazy sequence can check them. Further passes
+    (ours) visit the maps that hold a class still short. A class for which a whole pass finds
+    nothing keeps what it has. Each map is read once per pass.
     The patches of a class depend on the maps and the seed alone, not on the other classes.
 
     Source: docs/method.md, "Basis functions".
@@ -112,23 +113,18 @@ def sample_patches(
             ``'label maps'`` in the first pass, ``'missing patches'`` after it.
     """
     patches = [ClassPatches(label, seed) for label in classes]
-    num_too_small = 0
+    num_too_small, pixels = 0, np.zeros(256, int)
     for index in range(len(label_maps)):
-        short = [one for one in patches if len(one) < num_patches]
-        if not short:
-            break
         label_map = np.asarray(label_maps[index])
         present = np.bincount(label_map.ravel(), minlength=256)
+        pixels += present
         small = min(label_map.shape) < PATCH_SIZE
         num_too_small += small
-        for one in short:
-            if present[one.label]:
-                one.has_pixels = True
-                if not small:
-                    one.maps.add(index)
-                    one.cut(label_map)
+        for one in patches:
+            if present[one.label] and len(one) < num_patches and not small:
+                one.maps.add(index)
+                one.cut(label_map)
         report('label maps', index + 1, len(label_maps))
-    report('label maps', len(label_maps), len(label_maps))
 
     def missing() -> int:
         return sum(max(0, num_patches - len(one)) for one in short)
@@ -150,7 +146,7 @@ def sample_patches(
                  if count < len(one) < num_patches]
         # A class given up counts as done.
         report('missing patches', total - missing(), total)
-    return PatchSample(patches, num_passes, num_too_small)
+    return PatchSample(patches, num_passes, num_too_small, pixels)
 
 
 def basis_functions(patches: np.ndarray, num_bases: int) -> np.ndarray:

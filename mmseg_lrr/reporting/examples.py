@@ -96,8 +96,8 @@ class ExampleMaker:
                  multi_scale: bool = True, crf: Mapping | None = None,
                  masks: Sequence[str] | None = None) -> None:
         cfg = self._cfg = single_pass(cfg)
-        self._segmentor = init_model(copy.deepcopy(cfg), str(checkpoint), device)
-        check_checkpoint(self._segmentor, checkpoint)
+        self._segmentor = init_model(copy.deepcopy(cfg), device=device)
+        self._meta = check_checkpoint(self._segmentor, checkpoint)
         self.dataset = unread_test_set(cfg)
         pipeline = cfg.test_dataloader.dataset.pipeline if 'test_dataloader' in cfg else (
             cfg.test_pipeline)
@@ -121,7 +121,7 @@ class ExampleMaker:
         meta = getattr(self.dataset, 'metainfo', {})
         if len(meta.get('classes') or ()) != num_classes:
             # A checkpoint of other classes is drawn with its own names.
-            meta = self._segmentor.dataset_meta or {}
+            meta = self._meta.get('dataset_meta') or {}
         self.classes, self.palette = list(meta.get('classes') or ()), meta.get('palette') or ()
         if len(self.classes) != num_classes or len(self.palette) < num_classes:
             raise ValueError(

@@ -112,7 +112,7 @@ def tune_crf(
 def _predict(cfg: Config, checkpoint: str, num_images: int, tta: bool, device: str, folder: Path
              ) -> tuple[int, dict[Path, SegDataSample]]:
     """Run the network; give the number of classes, and files of probabilities -> samples."""
-    model = (init_model_tta if tta else init_model)(configure_test(cfg), checkpoint, device)
+    model = (init_model_tta if tta else init_model)(configure_test(cfg), device=device)
     check_checkpoint(model, checkpoint)
     dataset = DATASETS.build(configure_test(cfg, tta=tta).test_dataloader.dataset)
     chosen = np.linspace(0, len(dataset) - 1, min(num_images, len(dataset))).round().astype(int)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from PIL import Image
 
@@ -40,12 +41,14 @@ def test_crf_becomes_config_options(
     cfg.merge_from_dict(own)
     cfg.dump(tmp_path / 'c.py')
     # The user's options have the last word.
-    toolbox.test([*words, str(tmp_path / 'c.py'), 'p.pth', '--cfg-options', f'{place}.threads=2'])
+    checkpoint = str(project / 'weights.pth')
+    toolbox.test([*words, str(tmp_path / 'c.py'), checkpoint, '--cfg-options',
+                  f'{place}.threads=2'])
     (args, ) = understood
     assert args.cfg_options == {
         'test_cfg.type': 'LRRTestLoop', f'{place}.threads': 2,
         **{f'{place}.{name}': value for name, value in crf.items()}}
-    assert args.tta == (place == FUSED) and args.checkpoint == 'p.pth'
+    assert args.tta == (place == FUSED) and args.checkpoint == checkpoint
 
 
 @pytest.mark.parametrize('words', [['--crf'], ['--aug-test']])
@@ -72,8 +75,13 @@ def test_tool_writes_predictions_and_pictures(
 
 @pytest.mark.parametrize('there', [False, True])
 def test_resume_of_a_second_stage_goes_on_from_its_own_folder(
-        tmp_path: Path, understood: list[Namespace], there: bool) -> None:
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, understood: list[Namespace], there: bool
+) -> None:
     """mmengine would take the first stage's last checkpoint (``load_from``) for its own."""
+    monkeypatch.chdir(tmp_path)
+    torch.save({}, 'mine.pth')
+    if not there:  # Nor is the first stage needed any more.
+        torch.save({}, 'stage1.pth')
     config = tmp_path / 'stage2.py'
     config.write_text("load_from = 'stage1.pth'\nwork_dir = 'elsewhere'\n")
     if there:
@@ -90,6 +98,21 @@ def test_resume_of_a_second_stage_goes_on_from_its_own_folder(
     assert args.resume == there
     assert args.cfg_options == dict(work_dir=str(tmp_path), **dict(load_from=None) if there else {})
     assert named.resume and named.cfg_options['load_from'] == 'mine.pth'
+
+
+@pytest.mark.parametrize('key, options', [
+    ('model', []), ('state_dict', ['--aug-test']), ('', [])])
+def test_random_weights_are_not_tested(
+        project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str,
+        options: list[str]) -> None:
+    """Of a file whose weights lie under another key, or that has no basis functions."""
+    monkeypatch.chdir(tmp_path)
+    weights = torch.load(project / 'weights.pth')['state_dict']
+    if key != 'model':
+        weights = {name: value for name, value in weights.items() if 'bases' not in name}
+    torch.save({key: weights} if key else weights, 'other.pth')
+    with pytest.raises(ValueError, match=r'other\.pth is not one of .* missing, such as'):
+        toolbox.test([str(project / 'config.py'), 'other.pth', *options])
 
 
 @pytest.mark.parametrize('command', ['train', 'test'])

@@ -52,6 +52,13 @@ def test_patches_too_alike_keep_the_dct_functions(logged):
     assert any('class 0 ("all") has 100 patches too alike' in text for text in logged)
 
 
+def test_masks_of_0_and_255_are_refused():
+    maps = [np.uint8(255) * (halves() > 0), np.zeros((40, 40), np.uint8)]
+    with pytest.raises(ValueError, match='only 0 and 255 occur .* save them anew as 0 and 1'):
+        compute_class_bases(maps, ['background', 'leaf'], 4, num_patches=100)
+    compute_class_bases([one // 255 for one in maps], ['background', 'leaf'], 4, num_patches=100)
+
+
 def test_class_names():
     dataset = SimpleNamespace(metainfo=dict(classes=('sky', 'road')))
     assert dataset_class_names(dataset, 3) == ['sky', 'road', '2']

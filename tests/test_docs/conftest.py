@@ -9,6 +9,8 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from test_configs.small_world import make
 
+from mmseg_lrr.converters.matconvnet import Conversion
+
 from ..test_apis.small_project import make_project
 from .documents import DOCUMENTS, ROOT, blocks
 
@@ -28,6 +30,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ('_A', '_B', ''):
         (root / 'small' / f'config{name}.py').write_text((root / 'small/config.py').read_text())
         (root / f'CHECKPOINT{name}').symlink_to(root / 'small' / 'weights.pth')
+    (root / 'MODEL.py').write_text(Conversion(meta=dict(lrr=dict(
+        num_classes=21, num_bases=10, levels=['32x', '16x', '8x', '4x'], mask_window=9,
+        mean=[1., 2., 3.]))).config())
     for document in DOCUMENTS:
         for block in blocks(document, 'python'):
             if block.file_name:

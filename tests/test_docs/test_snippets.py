@@ -74,6 +74,13 @@ def test_config_trains_a_step(name: str, leaves: Path, tmp_path: Path) -> None:
     assert runner.model.decode_head.bases_loaded == bool(cfg.custom_hooks)
 
 
+def test_the_servers_example_is_the_posters_network(at_work: Path) -> None:
+    server, poster = Config.fromfile('voc_server.py'), Config.fromfile(
+        'configs/lrr/lrr4x_r101_coco-voc.py')
+    assert server.train_dataloader == poster.train_dataloader and server.model == poster.model
+    assert server.test_dataloader.dataset.ann_file.endswith('/test.txt')
+
+
 def test_options_reach_the_head(at_work: Path) -> None:
     more, doubt, rates = (MODELS.build(Config.fromfile(f'{name}.py').model.decode_head)
                           for name in ('more_options', 'doubt', 'rates'))

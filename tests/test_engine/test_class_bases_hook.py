@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Heads get the bases of the training set before training, from one computation."""
 
+import contextlib
 import itertools
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def make_data(root: Path, shift: int = 0) -> dict:
 
 
 def train(work_dir: Path, dataset: dict, heads: list[nn.Module], hook: dict | None = None,
-          max_epochs: int = 1, **options) -> None:
+          max_epochs: int = 1, num_patches: int = NUM_PATCHES, **options) -> None:
     Runner(
         model=Model(heads), work_dir=str(work_dir),
         train_dataloader=dict(
@@ -71,7 +72,7 @@ def train(work_dir: Path, dataset: dict, heads: list[nn.Module], hook: dict | No
             collate_fn=lambda batch: {}, dataset=dataset),
         train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.0)),
-        custom_hooks=[dict(type='ClassBasesHook', num_patches=NUM_PATCHES, **(hook or {}))],
+        custom_hooks=[dict(type='ClassBasesHook', num_patches=num_patches, **(hook or {}))],
         default_scope='mmseg', experiment_name=f'class_bases_{next(EXPERIMENTS)}', **options
     ).train()
 
@@ -122,11 +123,11 @@ def test_heads_of_other_sizes_share_one_computation(tmp_path: Path) -> None:
     """The real head among them, every level of which is filled."""
     dataset = make_data(tmp_path / 'data')
     real = MODELS.build(dict(type='LRRHead', in_channels=[4, 8], num_classes=3, num_bases=4))
-    heads = [Head(3, 4), Head(2, 6), real]
+    heads = [Head(3, 4), Head(4, 6), real]
     train(tmp_path / 'work', dataset, heads)
     for head in heads[:2]:
-        expected = expected_bases(dataset, head.num_bases)[: head.num_classes]
-        np.testing.assert_allclose(head.bases.numpy(), expected, rtol=1e-4, atol=1e-5)
+        expected = expected_bases(dataset, head.num_bases)
+        np.testing.assert_allclose(head.bases[:3].numpy(), expected, rtol=1e-4, atol=1e-5)
     filled = [buffer for name, buffer in real.named_buffers() if name.endswith('.bases')]
     assert len(filled) == 2 and real.bases_loaded
     for buffer in filled:
@@ -140,6 +141,31 @@ def test_an_absent_class_keeps_the_cosines_with_a_warning(
     train(tmp_path / 'work', make_data(tmp_path / 'data'), [head])
     np.testing.assert_array_equal(head.bases[3:].numpy(), dct_basis_functions(1, 4))
     assert any('class 3 ("3") has no pixels in the training label maps' in line for line in logged)
+
+
+@pytest.mark.parametrize('head, checked, error, message', [
+    (2, 2, ValueError, 'has num_classes=2, but the training data set has 3 classes; make them'),
+    (4, 4, None, 'has num_classes=4, but the training data set has 3 classes; make them equal'),
+    (3, 5, None, 'has num_classes=3, but CheckLabels has 5 classes; make them equal'),
+])
+def test_numbers_of_classes_are_compared(
+        tmp_path: Path, logged: list[str], head: int, checked: int, error: type | None,
+        message: str) -> None:
+    dataset = make_data(tmp_path / 'data')
+    dataset['pipeline'] = [dict(type='LoadAnnotations'),
+                           dict(type='CheckLabels', num_classes=checked)]
+    with pytest.raises(error, match=message) if error else contextlib.nullcontext():
+        train(tmp_path / 'work', dict(type='RepeatDataset', times=1, dataset=dataset), [Head(head)])
+    assert error or any(message in line for line in logged)
+
+
+def test_the_last_label_map_is_looked_at_before_training(tmp_path: Path) -> None:
+    """Though the first has patches enough."""
+    dataset = make_data(tmp_path / 'data')
+    path = tmp_path / 'data' / 'SegmentationClass' / 'y.png'
+    Image.fromarray(np.array(Image.open(path)) + np.uint8(1)).save(path)
+    with pytest.raises(ValueError, match=r'y\.png holds \[3\], which are not classes; expected 0'):
+        train(tmp_path / 'work', dataset, [Head()], num_patches=1)
 
 
 def test_bases_of_the_checkpoint_stay(tmp_path: Path, logged: list[str]) -> None:

@@ -59,17 +59,18 @@ def test_every_window_of_the_map_is_equally_likely() -> None:
 def test_keeps_patches_with_two_percent_of_the_class(pixels: int, kept: int) -> None:
     label_map = np.full((32, 32), 255, np.uint8)
     label_map.ravel()[:pixels] = 5
-    (patches, ) = sample_patches([label_map], [5], num_patches=100).patches
+    sample = sample_patches([label_map], [5], num_patches=100)
+    patches, = sample.patches
     assert len(patches) == kept == len(patches.unpack())
     assert (patches.unpack() == (label_map == 5)).all()
-    assert patches.has_pixels
+    np.testing.assert_array_equal(sample.pixels, np.bincount(label_map.ravel()))
 
 
-def test_stops_when_filled_and_uses_the_overshoot() -> None:
+def test_cuts_until_filled_uses_the_overshoot_and_reads_every_map() -> None:
     maps = CountedMaps([np.full((40, 40), 3, np.uint8)] * 5)
     sample = sample_patches(maps, [3], num_patches=150)
     assert len(sample.patches[0]) == 200
-    assert maps.reads == [1, 1, 0, 0, 0] and sample.num_passes == 1
+    assert maps.reads == [1, 1, 1, 1, 1] and sample.num_passes == 1
 
 
 def test_further_passes_visit_maps_of_unfilled_classes() -> None:
@@ -81,7 +82,7 @@ def test_further_passes_visit_maps_of_unfilled_classes() -> None:
     sample = sample_patches(
         maps, [0, 1, 2, 3], num_patches=300, report=lambda *arguments: reports.append(arguments))
     assert [len(patches) for patches in sample.patches] == [300, 300, 0, 0]
-    assert [patches.has_pixels for patches in sample.patches] == [True, True, True, False]
+    assert sample.pixels[:4].tolist() == [2 * 1599 + 800, 800, 2, 0]
     assert maps.reads == [1, 3, 1] and sample.num_passes == 3
     assert reports[:3] == [('label maps', done, 3) for done in (1, 2, 3)]
     # Class 1 lacks 200 patches after the first pass; classes 2 and 3 are given up and not waited

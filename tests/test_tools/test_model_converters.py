@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -17,8 +18,15 @@ from mmseg2matconvnet import to_matconvnet
 from test_converters import dagnn
 from test_converters.reference_network import lrr
 from test_converters.released_layout import LEVELS, RGB_MEAN, make_net, random_params, write_v7
-from test_converters.small_networks import FC_CHANNELS, config, expected_state_dict
+from test_converters.small_networks import (
+    FC_CHANNELS,
+    config,
+    expected_state_dict,
+    hollow_params,
+)
 
+from mmseg_lrr.apis.checkpoint_check import check_checkpoint
+from mmseg_lrr.converters.config_check import config_differences
 from mmseg_lrr.converters.mat_file import write_mat
 from mmseg_lrr.converters.matconvnet import from_matconvnet
 
@@ -79,6 +87,35 @@ def test_there_and_back_by_command_line(tmp_path, params, monkeypatch, capsys, c
     with pytest.raises(SystemExit, match=r'1\.mat: .*\n *wrong: fc6f is \(7, 7, 512, 16\)'):
         call(matconvnet2mmseg, first, tmp_path / 'wide.pth')
     assert not (tmp_path / 'wide.pth').exists()
+
+
+@pytest.mark.parametrize('num_classes, levels, window, mode', [
+    (21, LEVELS, 11, 'whole'), (19, LEVELS, 17, 'halves'), (3, ['32x'], None, 'whole')])
+def test_the_config_beside_the_checkpoint_is_the_networks(
+        tmp_path, monkeypatch, call, num_classes, levels, window, mode):
+    narrow = functools.partial(from_matconvnet, fc_channels=FC_CHANNELS)
+    monkeypatch.setattr(matconvnet2mmseg, 'from_matconvnet', narrow)
+    params = hollow_params(num_classes=num_classes, levels=levels)
+    write_v7(tmp_path / 'a.mat', dict(net=make_net(params, window=window)))
+    (tmp_path / 'elsewhere').mkdir()
+    monkeypatch.chdir(tmp_path / 'elsewhere')  # No folder of the repository's.
+    for _ in range(2):  # It may be converted again.
+        assert 'test.py b.py b.pth' in call(matconvnet2mmseg, tmp_path / 'a.mat', 'b.pth')
+    written, meta = Config.fromfile('b.py'), torch.load('b.pth')['meta']
+    # Three classes are not those of the data that it reads.
+    assert len(config_differences(written, meta)) == (num_classes == 3)
+    assert written.model.data_preprocessor.mean == RGB_MEAN.ravel().tolist()
+    assert written.model.decode_head.upsample_border == 'zeros'
+    assert written.model.test_cfg == dict(mode=mode, level_outputs=True)
+    written.model.backbone.fc_channels = written.model.decode_head.in_channels[-1] = FC_CHANNELS
+    model = MODELS.build(written.model)
+    check_checkpoint(model, 'b.pth')
+    assert {mask.window for mask in model.modules() if hasattr(mask, 'window')} == (
+        {window} if window else set())
+    (tmp_path / 'train.py').write_text('import sys')
+    with pytest.raises(SystemExit, match=r'train\.py, .*is another file'):
+        call(matconvnet2mmseg, tmp_path / 'a.mat', tmp_path / 'train.pth')
+    assert not (tmp_path / 'train.pth').exists()
 
 
 @pytest.mark.parametrize('window', [9, None])

@@ -131,6 +131,26 @@ def test_bases_of_a_checkpoint_and_of_a_file(
         np.testing.assert_array_equal(values, expected)
 
 
+def test_checkpoint_of_another_network_is_not_drawn(tmp_path: Path, call: Callable) -> None:
+    torch.save(dict(model=torch.load('weights.pth')['state_dict']), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=r'a\.pth is not one of the network in the config'):
+        call('visualize.py', 'levels', 'config.py', tmp_path / 'a.pth', '--device', 'cpu')
+    with pytest.raises(SystemExit, match=r'a\.pth has no basis functions'):
+        call('visualize.py', 'bases', 'config.py', tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('tool, more', [
+    (['report.py'], []), (['tune_crf.py'], []), (['visualize.py', 'masks'], []),
+    (['visualize.py', 'bases'], []), (['deployment/export_onnx.py'], ['a.onnx'])])
+def test_missing_checkpoint_and_data_are_one_line(
+        call: Callable, tool: list[str], more: list[str]) -> None:
+    with pytest.raises(SystemExit, match='^error: the checkpoint none.pth is missing$'):
+        call(*tool, 'config.py', 'none.pth', *more)
+    if tool[-1] in ('report.py', 'tune_crf.py', 'masks'):
+        with pytest.raises(SystemExit, match=r'^error: .*images is missing; docs/recipes\.md'):
+            call(*tool, *NETWORK, '--cfg-options', 'test_dataloader.dataset.data_root=elsewhere')
+
+
 def test_trimap_curves_of_several_runs(tmp_path: Path, call: Callable) -> None:
     for name in ('one', 'two'):
         write_trimap_csv(tmp_path / f'trimap_{name}.csv', {

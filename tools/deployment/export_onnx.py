@@ -8,11 +8,11 @@ import mmseg_lrr  # noqa: F401
 
 # isort: split
 from mmengine.config import Config, DictAction
-from mmengine.runner import load_checkpoint
 from mmseg.apis import init_model
 
 from mmseg_lrr.apis.checkpoint_check import check_checkpoint
 from mmseg_lrr.apis.export import export_onnx
+from mmseg_lrr.apis.needed_files import need_files
 
 
 def main() -> None:
@@ -25,9 +25,10 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='override settings of the config, key=value')
     args = parser.parse_args()
-    model = init_model(Config.fromfile(args.config), device='cpu', cfg_options=args.cfg_options)
+    config = Config.fromfile(args.config)
+    need_files(config, checkpoint=args.checkpoint)
+    model = init_model(config, device='cpu', cfg_options=args.cfg_options)
     check_checkpoint(model, args.checkpoint)
-    load_checkpoint(model, args.checkpoint, map_location='cpu')
     names = export_onnx(model, args.out, level_outputs=args.levels)
     print(f'{args.out}: image -> {", ".join(names)}')
 

@@ -43,8 +43,8 @@ class CheckLabels(BaseTransform):
         if strange.size:
             raise ValueError(
                 f'{name} holds {np.unique(strange).tolist()}, which are not classes; expected 0 to '
-                f'{self.num_classes - 1}, or {self.ignore_index} for pixels that do not count. '
-                "Check the dataset's classes and reduce_zero_label, and num_classes of CheckLabels")
+                f'{self.num_classes - 1}, or {self.ignore_index} for pixels that do not count; '
+                "check the dataset's classes and reduce_zero_label, and num_classes of CheckLabels")
         return results
 
     def __repr__(self) -> str:

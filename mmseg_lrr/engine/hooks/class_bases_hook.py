@@ -20,7 +20,7 @@ from mmseg_lrr.datasets.class_bases import (
     load_class_bases,
     save_class_bases,
 )
-from mmseg_lrr.datasets.label_maps import LabelMaps
+from mmseg_lrr.datasets.label_maps import LabelMaps, class_numbers
 from mmseg_lrr.files import replacing
 from mmseg_lrr.ops.bases import REFERENCE_NUM_PATCHES
 
@@ -69,6 +69,15 @@ class ClassBasesHook(Hook):
         if not heads:
             runner.logger.warning('ClassBasesHook: the model has no head with class bases')
             return
+        for name, head in heads.items():
+            for source, number in class_numbers(runner.train_dataloader.dataset).items():
+                if number == head.num_classes:
+                    continue
+                text = (f'{name} has num_classes={head.num_classes}, but {source} has {number} '
+                        'classes; make them equal in the config')
+                if source != 'CheckLabels' and head.num_classes < number:
+                    raise ValueError(text)
+                runner.logger.warning(text)
         waiting = {name: head for name, head in heads.items() if not head.bases_loaded}
         if not waiting:
             runner.logger.info('Class bases came with the checkpoint; none are computed')

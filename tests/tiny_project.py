@@ -36,11 +36,13 @@ test_evaluator = val_evaluator
 tta_pipeline = {tta_pipeline!r}
 train_cfg = dict(type='IterBasedTrainLoop', max_iters={iterations}, val_interval={val_interval})
 optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='SGD', lr=1e-2, momentum=0.9, weight_decay=5e-4))
+    type='OptimWrapper', optimizer=dict(type='SGD', lr=1e-2, momentum=0.9, weight_decay=5e-4),
+    paramwise_cfg=dict(custom_keys=dict(decode_head=dict(lr_mult=0.5))))
 param_scheduler = [dict(type='PolyLR', power=0.9, begin=0, end={iterations}, by_epoch=False)]
 default_hooks = dict(
     checkpoint=dict(interval={interval}, max_keep_ckpts={keep}), logger=dict(interval=1))
-custom_hooks = [dict(type='ClassBasesHook', num_patches=20, seed=0)]
+custom_hooks = [
+    dict(type='ClassBasesHook', num_patches=20, seed=0), dict(type='CoefficientRatesHook')]
 randomness = dict(seed=7)
 """
 

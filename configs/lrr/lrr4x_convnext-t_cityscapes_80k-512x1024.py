@@ -4,8 +4,8 @@ Reproduces nothing of the paper. To set beside the ResNets on the same images, c
 the optimiser is near mmseg's for this backbone, the head's rates are ours.
 Command: ``python tools/train.py configs/lrr/lrr4x_convnext-t_cityscapes_80k-512x1024.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=8``.
-Cost: 640k images (80k iterations of 4 x 2) at 1002 GFLOP each, 42 M weights; about 3.5 GB per GPU
-and 8.9 hours of a GPU at 20 TFLOP/s (estimated).
+Cost: 640k images (80k iterations of 4 x 2) at 819 GFLOP each, 28 M weights; about 3.3 GB per GPU
+and 7.3 hours of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_convnext-t.py', './_base_/datasets/cityscapes.py',

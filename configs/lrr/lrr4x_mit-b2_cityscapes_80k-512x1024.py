@@ -4,8 +4,8 @@ Reproduces nothing of the paper. To set beside the ResNets on the same images, c
 the optimiser is mmseg's for this backbone, the head's rates are ours.
 Command: ``python tools/train.py configs/lrr/lrr4x_mit-b2_cityscapes_80k-512x1024.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=8``.
-Cost: 640k images (80k iterations of 4 x 2) at 1170 GFLOP each, 34 M weights; about 4.4 GB per GPU
-and 10.4 hours of a GPU at 20 TFLOP/s (estimated).
+Cost: 640k images (80k iterations of 4 x 2) at 1044 GFLOP each, 25 M weights; about 4.2 GB per GPU
+and 9.3 hours of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_mit-b2.py', './_base_/datasets/cityscapes.py',

@@ -4,8 +4,8 @@ Reproduces nothing of the paper. To set beside the ResNets on the same images, c
 the optimiser is mmseg's for this backbone, the head's rates are ours.
 Command: ``python tools/train.py configs/lrr/lrr4x_mit-b2_voc12aug_40k-512x512.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=16``.
-Cost: 640k images (40k iterations of 4 x 4) at 569 GFLOP each, 35 M weights; about 4.0 GB per GPU
-and 5.1 hours of a GPU at 20 TFLOP/s (estimated).
+Cost: 640k images (40k iterations of 4 x 4) at 499 GFLOP each, 25 M weights; about 3.8 GB per GPU
+and 4.4 hours of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_mit-b2.py', './_base_/datasets/pascal_voc12aug.py',

@@ -4,8 +4,8 @@ Reproduces nothing: to set beside ``deeplabv3plus_r101-d8_4xb2-80k_cityscapes-51
 mmseg, the same images, crops and schedule behind a warm-up.
 Command: ``python tools/train.py configs/lrr/lrr4x_r101_cityscapes_80k-512x1024.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=8``.
-Cost: 640k images (80k iterations of 4 x 2) at 1014 GFLOP each, 80 M weights; about 4.3 GB per GPU
-and 9.0 hours of a GPU at 20 TFLOP/s (estimated).
+Cost: 640k images (80k iterations of 4 x 2) at 526 GFLOP each, 44 M weights; about 3.8 GB per GPU
+and 4.7 hours of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_r101.py', './_base_/datasets/cityscapes.py',

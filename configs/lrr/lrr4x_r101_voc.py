@@ -5,8 +5,8 @@ Reproduces the poster's ResNet network on VOC alone, of which it gives no number
 released: schedule and rates are ours.
 Command: ``python tools/train.py configs/lrr/lrr4x_r101_voc.py`` on 4 GPUs (``--launcher``), or on
 one with ``--cfg-options train_dataloader.batch_size=16``.
-Cost: 640k images (40k iterations of 4 x 4) at 534 GFLOP each, 84 M weights; about 4.4 GB per GPU
-and 4.7 hours of a GPU at 20 TFLOP/s (estimated).
+Cost: 640k images (40k iterations of 4 x 4) at 264 GFLOP each, 44 M weights; about 3.9 GB per GPU
+and 2.3 hours of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_r101.py', './_base_/datasets/pascal_voc_512x512.py',

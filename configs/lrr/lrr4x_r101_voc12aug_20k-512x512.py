@@ -4,8 +4,8 @@ Reproduces nothing: to set beside ``deeplabv3plus_r101-d8_4xb4-20k_voc12aug-512x
 the same images, crops and schedule behind a warm-up.
 Command: ``python tools/train.py configs/lrr/lrr4x_r101_voc12aug_20k-512x512.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=16``.
-Cost: 320k images (20k iterations of 4 x 4) at 534 GFLOP each, 84 M weights; about 4.4 GB per GPU
-and 2.4 hours of a GPU at 20 TFLOP/s (estimated).
+Cost: 320k images (20k iterations of 4 x 4) at 264 GFLOP each, 44 M weights; about 3.9 GB per GPU
+and 1.2 hours of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_r101.py', './_base_/datasets/pascal_voc12aug.py',

@@ -4,7 +4,7 @@ Reproduces nothing of the paper, which has no CamVid. 500 iterations of 4 images
 mIoU (README.md, "Results measured here").
 Command: ``python tools/train.py configs/lrr/lrr4x_r18_camvid.py``, with the data in
 ``data/camvid``.
-Cost: 32k images (4k iterations of 8) at 36 GFLOP each, 17 M weights; about 0.9 GB and a minute of a
+Cost: 32k images (4k iterations of 8) at 23 GFLOP each, 11 M weights; about 0.8 GB and a minute of a
 GPU at 20 TFLOP/s (estimated), hours of a CPU.
 """
 _base_ = [

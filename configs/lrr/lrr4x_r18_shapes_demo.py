@@ -3,7 +3,7 @@
 Reproduces nothing of the paper; shows the whole system at work. Expect about 42 % mIoU at 4x and 30
 % at 32x (README.md).
 Command: ``python tools/demo.py``.
-Cost: 3k images (400 iterations of 8) at 5 GFLOP each, 15 M weights; about five minutes on two CPU
+Cost: 3k images (400 iterations of 8) at 4 GFLOP each, 11 M weights; about five minutes on two CPU
 cores.
 """
 _base_ = [

@@ -4,8 +4,8 @@ Reproduces nothing of the paper. To set beside mmseg's 80k configs of other head
 same images, crops and schedule behind a warm-up.
 Command: ``python tools/train.py configs/lrr/lrr4x_r50_ade20k_80k-512x512.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=16``.
-Cost: 1280k images (80k iterations of 4 x 4) at 2150 GFLOP each, 321 M weights; about 9.7 GB per GPU
-and 38.2 hours of a GPU at 20 TFLOP/s (estimated).
+Cost: 1280k images (80k iterations of 4 x 4) at 224 GFLOP each, 35 M weights; about 6.3 GB per GPU
+and 4.0 hours of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_r50.py', './_base_/datasets/ade20k.py',

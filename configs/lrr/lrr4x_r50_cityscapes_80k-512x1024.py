@@ -4,8 +4,8 @@ Reproduces nothing: to set beside ``deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512
 the same images, crops and schedule behind a warm-up.
 Command: ``python tools/train.py configs/lrr/lrr4x_r50_cityscapes_80k-512x1024.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=8``.
-Cost: 640k images (80k iterations of 4 x 2) at 781 GFLOP each, 61 M weights; about 3.2 GB per GPU
-and 6.9 hours of a GPU at 20 TFLOP/s (estimated).
+Cost: 640k images (80k iterations of 4 x 2) at 294 GFLOP each, 25 M weights; about 2.7 GB per GPU
+and 2.6 hours of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_r50.py', './_base_/datasets/cityscapes.py',

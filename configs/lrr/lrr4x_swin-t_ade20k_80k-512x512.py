@@ -3,8 +3,8 @@
 Reproduces nothing of the paper. To set beside mmseg's 80k configs of other heads on ADE20K.
 Command: ``python tools/train.py configs/lrr/lrr4x_swin-t_ade20k_80k-512x512.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=16``.
-Cost: 1280k images (80k iterations of 4 x 4) at 914 GFLOP each, 139 M weights; about 8.6 GB per GPU
-and 16.2 hours of a GPU at 20 TFLOP/s (estimated).
+Cost: 1280k images (80k iterations of 4 x 4) at 192 GFLOP each, 32 M weights; about 6.9 GB per GPU
+and 3.4 hours of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_swin-t.py', './_base_/datasets/ade20k.py',

@@ -4,8 +4,8 @@ Reproduces nothing of the paper. To set beside the ResNets on the same images, c
 the optimiser is mmseg's for this backbone, the head's rates are ours.
 Command: ``python tools/train.py configs/lrr/lrr4x_swin-t_voc12aug_20k-512x512.py`` on 4 GPUs
 (``--launcher``), or on one with ``--cfg-options train_dataloader.batch_size=16``.
-Cost: 320k images (20k iterations of 4 x 4) at 259 GFLOP each, 43 M weights; about 3.7 GB per GPU
-and 1.2 hours of a GPU at 20 TFLOP/s (estimated).
+Cost: 320k images (20k iterations of 4 x 4) at 158 GFLOP each, 28 M weights; about 3.5 GB per GPU
+and 0.7 hours of a GPU at 20 TFLOP/s (estimated).
 """
 _base_ = [
     './_base_/models/lrr4x_swin-t.py', './_base_/datasets/pascal_voc12aug.py',

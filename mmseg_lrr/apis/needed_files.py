@@ -45,7 +45,9 @@ def _checkpoint_problems(cfg: Config, name: str, file: str) -> Iterator[str]:
         stage = Path(cfg.filename or '').with_name(f'{Path(file).absolute().parent.name}.py')
         remedy = '' if name == 'checkpoint' else f'; name another by --cfg-options {name}=FILE'
         if remedy and stage.is_file():
-            remedy = f'; run python tools/train.py {stage} first (docs/recipes.md), or{remedy[1:]}'
+            command = (f'ROW={stage.stem} python tools/train.py {cfg.filename}' if 'row' in cfg else
+                       f'python tools/train.py {stage}')
+            remedy = f'; run {command} first (docs/recipes.md), or{remedy[1:]}'
         yield f'the checkpoint {file} is missing{remedy}'
         return
     try:

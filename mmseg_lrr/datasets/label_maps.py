@@ -87,7 +87,7 @@ def class_numbers(dataset: BaseDataset) -> dict[str, int]:
     """Return the numbers of classes that training data name: their own, and CheckLabels'."""
     classes = getattr(dataset, 'metainfo', {}).get('classes')
     numbers = {'the training data set': len(classes)} if classes else {}
-    for leaf in _leaves(dataset):
+    for leaf in leaves(dataset):
         for step in getattr(getattr(leaf, 'pipeline', None), 'transforms', ()):
             if isinstance(step, CheckLabels):
                 numbers['CheckLabels'] = step.num_classes

@@ -48,7 +48,7 @@ def test_nothing_is_missing(world: Path) -> None:
      'run python tools/prepare_data.py voc data/VOCdevkit/VOC2012 data/benchmark_RELEASE on '),
     ('lrr4x_r101_voc', VOC / 'SegmentationClassAug', VOC / 'SegmentationClassAug/*.png',
      'run python tools/prepare_data.py voc '),
-    ('lrr4x_r101_coco-voc', 'data/coco/ImageSets', 'data/coco/ImageSets/Segmentation/voc20.txt',
+    ('lrr4x_r101_coco-voc_stage1', 'data/coco/ImageSets', 'data/coco/ImageSets/Segmentation/voc20.txt',
      'run python tools/prepare_data.py coco data/coco on'),
     # Unpacked, and not prepared.
     ('lrr32x_vgg16_cityscapes', CITY / 'gtFine/train/city/a_gtFine_labelTrainIds.png',
@@ -74,16 +74,22 @@ def test_images_without_labels_and_data_on_a_server_are_not_looked_for(world: Pa
     need_files(cfg, 'test')
 
 
-def test_missing_stage_and_checkpoint(world: Path, line: Callable) -> None:
+def test_missing_stage_and_checkpoint(
+    world: Path, line: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage = 'work_dirs/lrr32x_vgg16_voc/epoch_65.pth'
     config = CONFIGS / 'lrr4x_vgg16_voc.py'
     assert line(toolbox.train, [str(config)]) == (
         f'the checkpoint {stage} is missing; run python tools/train.py '
         f'{config.with_name("lrr32x_vgg16_voc.py")} first (docs/recipes.md), or name another by '
         '--cfg-options load_from=FILE')
-    assert line(toolbox.train, [str(CONFIGS / 'lrr32x_vgg16_voc_authors-start.py')]) == (
+    monkeypatch.setenv('ROW', 'lrr32x_vgg16_voc')
+    assert line(toolbox.train, [str(CONFIGS / 'authors.py')]) == (
         'the checkpoint checkpoints/imagenet_vgg_verydeep_16.pth is missing; name another by '
         '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
+    monkeypatch.setenv('ROW', 'lrr4x_vgg16_voc')
+    assert f'run ROW=lrr32x_vgg16_voc python tools/train.py {CONFIGS / "authors.py"} first' in line(
+        toolbox.train, [str(CONFIGS / 'authors.py')])
     assert line(toolbox.test, [str(config), 'a.pth']) == 'the checkpoint a.pth is missing'
 
 

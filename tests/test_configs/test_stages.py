@@ -59,8 +59,11 @@ def test_stage_1_is_there_and_fits() -> None:
         assert cfg.model.backbone.get('init_cfg') is None
         for key in ('mean', 'std'):
             assert cfg.model.data_preprocessor[key] == first.model.data_preprocessor[key], name
-        for loader in ('train_dataloader', 'val_dataloader'):
-            assert cfg[loader].dataset == first[loader].dataset, name
+        images = first.train_dataloader.dataset
+        if 'r101_coco' in name:  # ends with VOC alone
+            images = images.datasets[0]
+        assert cfg.train_dataloader.dataset == images, name
+        assert cfg.val_dataloader.dataset == first.val_dataloader.dataset, name
         head, coarse = cfg.model.decode_head, first.model.decode_head
         assert head.num_classes == coarse.num_classes
         assert head.get('dilation_erosion') == coarse.get('dilation_erosion'), name

@@ -55,7 +55,7 @@ class LRRHead(BaseDecodeHead):
             are names such as ``['32x']``; None trains without DE.
         loss_decode: Config, or list of configs, of the losses of every level. Any of the toolbox's
             pixel losses serves; the terms are named ``{loss_name}_{level}``.
-        level_loss_weights: Weights of the levels' losses, one per level; 1 by default.
+        level_loss_weights: Weight of the levels' losses; one, or one per level.
         loss_dilation_erosion: Config of the DE losses; one radius per DE level.
         ignore_index: Label of pixels that do not count.
         with_cp: Whether a level's activations are computed again in the backward pass, not kept.
@@ -78,7 +78,7 @@ class LRRHead(BaseDecodeHead):
                  dilation_erosion: ConfigType | None = dict(type='DilationErosionBranch'),
                  loss_decode: ConfigType | Sequence[ConfigType] = dict(
                      type='LevelCrossEntropyLoss'),
-                 level_loss_weights: Sequence[float] | None = None,
+                 level_loss_weights: float | Sequence[float] = 1,
                  loss_dilation_erosion: ConfigType = dict(type='DilationErosionLoss', radii=(32, )),
                  ignore_index: int = 255,
                  with_cp: bool = False,
@@ -106,10 +106,7 @@ class LRRHead(BaseDecodeHead):
                                   (boundary_mask or {}).get('window'))
         self.level_strides = {level.name: level.score_stride for level in geometry}
         channels = dict(zip(self.level_strides, in_channels[::-1], strict=True))
-        weights = level_loss_weights or [1.] * len(in_channels)
-        if len(weights) != len(in_channels):
-            raise ValueError(f'level_loss_weights must have one weight for each of in_channels='
-                             f'{in_channels}, got {list(weights)}')
+        weights = checks.per_level('level_loss_weights', level_loss_weights, len(in_channels))
         self.level_loss_weights = dict(zip(self.level_strides, weights[::-1], strict=True))
         conv = dict(num_classes=num_classes, num_bases=num_bases, kernel_size=kernel_size)
         self.levels = nn.ModuleDict()

@@ -268,12 +268,13 @@ def train(row: str, args: argparse.Namespace, seed: int, iterations: int = 0
             seconds + float(record.read_text()))
 
 
-def final_loss(runner: Runner) -> list[float]:
-    """The loss of the finest level, by twentieths of the training."""
+def final_loss(runner: Runner) -> dict[int, float]:
+    """The mean loss of the finest level in each twentieth of the training, by its end in %."""
     losses = {name: value.data[0] for name, value in runner.message_hub.log_scalars.items()
               if name.startswith('train/decode.loss_ce')}
     finest = losses.get('train/decode.loss_ce_4x', losses[min(losses, key=len)])
-    return [float(part.mean()) for part in np.array_split(finest, 20)]
+    return {5 * number: float(part.mean())
+            for number, part in enumerate(np.array_split(finest, 20), 1)}
 
 
 def crf_settings(args: argparse.Namespace) -> dict:
@@ -380,11 +381,12 @@ def tables(rows: Sequence[dict]) -> str:
     tested = [run for run in rows if 'miou' in run]
     widths = ['output', *(f'{width} px' for width in TRIMAP_WIDTHS), 'all']
     found = [
-        (['row', '32x', '16x', '8x', 'final', f'trimap {MAIN_WIDTH} px', 'ms', 'ms-crf', 's/image',
-          'training, min', 'parameters, M', 'seeds'],
+        (['row', '32x', '16x', '8x', 'final', f'trimap {MAIN_WIDTH} px', 'ms', 'ms-crf', 'loss',
+          's/image', 'training, min', 'parameters, M', 'seeds'],
          [[run['row'], *(cell(run['levels'].get(level)) for level in ('32x', '16x', '8x')),
            cell(run['miou']), cell(run['trimap'].get(str(MAIN_WIDTH))), cell(run.get('ms')),
-           cell(run.get('ms_crf')), mean_cell(run.get('seconds_an_image'), '.3f'),
+           cell(run.get('ms_crf')), cell(run.get('loss', {}).get('100'), '.2f'),
+           mean_cell(run.get('seconds_an_image'), '.3f'),
            mean_cell(run.get('train_seconds'), '.1f', 60),
            mean_cell(run.get('parameters'), '.2f', 1e6), str(run['seeds'])] for run in tested]),
         (widths, [[run['row'], *(cell(run['trimap'].get(str(width))) for width in TRIMAP_WIDTHS),
@@ -393,10 +395,14 @@ def tables(rows: Sequence[dict]) -> str:
                   for run in rows for level, bands in run.get('trimap_levels', {}).items()]),
         (['row', *next((run['classes'] for run in rows if 'classes' in run), ())],
          [[run['row'], *map(cell, run['classes'].values())] for run in rows if 'classes' in run])]
-    return '\n'.join(
-        ''.join('| ' + ' | '.join(line) + ' |\n'
-                for line in (header, ['---'] + ['---:'] * (len(header) - 1), *lines))
-        for header, lines in found if lines)
+    written = []
+    for header, lines in found:
+        columns = [column for column in zip(header, *lines, strict=True)
+                   if set(column[1:]) - {'-'}]  # what no row has is left out
+        header, *lines = zip(*columns, strict=True) if columns else [()]
+        written += [''.join('| ' + ' | '.join(line) + ' |\n' for line in (
+            header, ['---'] + ['---:'] * (len(header) - 1), *lines))] if lines else []
+    return '\n'.join(written)
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -48,7 +48,8 @@ def test_nothing_is_missing(world: Path) -> None:
      'run python tools/prepare_data.py voc data/VOCdevkit/VOC2012 data/benchmark_RELEASE on '),
     ('lrr4x_r101_voc', VOC / 'SegmentationClassAug', VOC / 'SegmentationClassAug/*.png',
      'run python tools/prepare_data.py voc '),
-    ('lrr4x_r101_coco-voc_stage1', 'data/coco/ImageSets', 'data/coco/ImageSets/Segmentation/voc20.txt',
+    ('lrr4x_r101_coco-voc_stage1', 'data/coco/ImageSets',
+     'data/coco/ImageSets/Segmentation/voc20.txt',
      'run python tools/prepare_data.py coco data/coco on'),
     # Unpacked, and not prepared.
     ('lrr32x_vgg16_cityscapes', CITY / 'gtFine/train/city/a_gtFine_labelTrainIds.png',

@@ -124,7 +124,7 @@ def test_head_rate_leaves_the_backbone_alone() -> None:
 
 
 @pytest.mark.parametrize('row', [
-    'fcn8s', 'lrr4x-masked-de, at once', 'lrr4x-masked, soft start', 'lrr32x, full-size scores',
+    'fcn8s', 'lrr4x-masked-de, at once', 'lrr4x-masked, soft start', 'lrr4x-masked, 5x5',
     'deeplabv3plus', 'upernet', 'segformer'])
 def test_every_head_learns_from_a_batch(row: str) -> None:
     pytest.importorskip('timm', reason='timm is not installed')

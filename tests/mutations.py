@@ -34,7 +34,7 @@ LOSS_TESTS, SEGMENTOR_TESTS = 'test_models/test_losses', 'test_models/test_segme
 SCALE_TESTS = 'test_datasets/test_transforms/test_scale_augmentation.py'
 PREPROCESSOR_TESTS = 'test_models/test_data_preprocessor.py'
 CRF_TESTS = 'test_models/test_post_processing test_ops/test_permutohedral.py'
-METRIC_TESTS = 'test_evaluation/test_level_iou_metric.py test_evaluation/test_trimap_iou_metric.py'
+METRIC_TESTS = 'test_evaluation/test_level_iou_metric.py test_evaluation/test_boundary_metrics.py'
 CONVERTER_TESTS = 'test_converters/test_matconvnet.py test_tools/test_model_converters.py'
 
 #: Name; file of the package; its text and what it becomes; the tests nearest to it.

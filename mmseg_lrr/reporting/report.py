@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from mmseg_lrr.apis.testing import configure_test, crf_config, default_crf, run_test
-from mmseg_lrr.evaluation.metrics.trimap_iou_metric import ABSENT_CLASSES, absent_classes_text
+from mmseg_lrr.evaluation.metrics.boundary_metrics import ABSENT_CLASSES, absent_classes_text
 from mmseg_lrr.files import replacing
 from mmseg_lrr.version import __version__
 from mmseg_lrr.visualization.plots import plot_bases, plot_trimap_curves, write_trimap_csv

@@ -145,21 +145,22 @@ def count_image(data_sample: dict, num_classes: int, ignore_index: int,
         raise ValueError(f'the ground truth {data_sample.get("seg_map_path") or name} holds the '
                          f'class {wrong}, expected 0..{num_classes - 1} or {ignore_index} '
                          '(ignored)')
-    outputs = predictions(data_sample)
-    maps = []
-    for output, prediction in outputs.items():
+    dtype = np.min_scalar_type(num_classes)
+    label = known.astype(dtype)
+    label[ignored] = num_classes
+    maps = predictions(data_sample)
+    for output, prediction in maps.items():
         if prediction.shape != label.shape or prediction.max() >= num_classes:
             raise ValueError(
                 f'the {output} prediction of {name} is of size {prediction.shape} with classes up '
                 f'to {prediction.max()}, expected {label.shape} and 0..{num_classes - 1}')
-        maps.append(prediction)
-    label, *maps = (np.where(ignored, num_classes, item).astype(np.min_scalar_type(num_classes))
-                    for item in (label, *maps))
+        maps[output] = prediction.astype(dtype)
+        maps[output][ignored] = num_classes
     images = []
     for measure in measures:
-        counts = np.stack(list(map(measure(label, num_classes), maps)))
+        counts = np.stack(list(map(measure(label, num_classes), maps.values())))
         classes = np.flatnonzero(counts.any(axis=(0, 1, 2)))
-        images.append(ImageAreas(tuple(outputs), classes, counts[..., classes]))
+        images.append(ImageAreas(tuple(maps), classes, counts[..., classes]))
     return images
 
 

@@ -16,6 +16,9 @@ from scipy.spatial import KDTree
 #: What a band can be drawn around: every change of label, or the void (ignored) regions.
 BOUNDARIES = ('labels', 'void')
 
+# Rows of an image that are worked on at a time, so that they stay in a processor's cache.
+_STRIP = 256
+
 
 def label_boundaries(labels: np.ndarray) -> np.ndarray:
     """Mark both pixels of every 4-neighbour pair whose labels differ.
@@ -119,24 +122,33 @@ def inner_band_index(labels: np.ndarray, num_classes: int, widths: Sequence[int]
         Integer map, shape ``(H, W)``: ``i`` where ``widths[i]`` is the narrowest width whose band
         holds the pixel, ``len(widths)`` where none does.
     """
-    # A disc meets another class where its largest or its smallest label is not the pixel's own.
-    # Both are maxima here, and ignored pixels are below every class.
     labels = labels.astype(np.min_scalar_type(num_classes + 1))
-    values = np.stack([(labels + 1) * (labels < num_classes), num_classes - labels])
+    index = np.zeros(labels.shape, dtype=np.min_scalar_type(len(widths)))
+    reach = max(widths)
+    for start in range(0, len(labels), _STRIP):
+        top = max(start - reach, 0)
+        strip = labels[top:start + _STRIP + reach]
+        # A disc meets another class where its largest or its smallest label is not the pixel's.
+        # Both are maxima here, and ignored pixels are below every class.
+        for largest, smallest in zip(_are_maxima((strip + 1) * (strip < num_classes), widths),
+                                     _are_maxima(num_classes - strip, widths), strict=True):
+            index[start:start + _STRIP] += (largest & smallest)[start - top:][:_STRIP]
+    index[labels == num_classes] = len(widths)
+    return index
+
+
+def _are_maxima(values: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
+    """Mark, for each width, the pixels that no pixel at a distance <= width exceeds."""
     discs = [values.copy() for _ in widths]
     rows = values.copy()
-    # A disc is made of its rows; ``rows`` holds the maxima over 2 * half + 1 pixels of a row.
+    # A disc is made of rows of pixels; ``rows`` holds the maxima over 2 * half + 1 of them.
     for half in range(max(widths) + 1):
-        _raise(rows, values, half, axis=2)
+        _raise(rows, values, half, axis=1)
         for width, disc in zip(widths, discs, strict=True):
             for dy in range(width + 1):
                 if math.isqrt(width * width - dy * dy) == half:
-                    _raise(disc, rows, dy, axis=1)
-    index = np.zeros(labels.shape, dtype=np.min_scalar_type(len(widths)))
-    for disc in discs:
-        index += (disc == values).all(axis=0)
-    index[labels == num_classes] = len(widths)
-    return index
+                    _raise(disc, rows, dy, axis=0)
+    return [disc == values for disc in discs]
 
 
 def _raise(maxima: np.ndarray, values: np.ndarray, shift: int, axis: int) -> None:

@@ -19,8 +19,8 @@ def class_areas(
     """Count the pixels of each class in prediction, label and both, for each group of pixels.
 
     Args:
-        prediction: Class of each pixel, integers in ``[0, num_classes)``, any shape; anything
-            that is not negative where a pixel is not to be counted.
+        prediction: Class of each pixel, integers in ``[0, num_classes)``, any shape; also
+            ``num_classes`` where a pixel is not to be counted.
         label: True class of each pixel, likewise.
         group: Group of each pixel, integers in ``[0, num_groups]``, same shape. Pixels of group
             ``num_groups`` are not counted.
@@ -31,14 +31,13 @@ def class_areas(
         int64 array of shape ``(G, 3, C)``: pixels that are of the class in both, in the
         prediction, and in the label.
     """
-    # One confusion matrix per group, by one histogram.
-    key = group.astype(np.int64)
-    key *= num_classes
-    key += label
-    key *= num_classes
-    key += prediction
+    # One confusion matrix per group, by one histogram. Small integers are quickest.
     shape = (num_groups, num_classes, num_classes)
     size = math.prod(shape)
+    key = group.astype(np.min_scalar_type(size + (num_classes + 1)**2))
+    for item in (label, prediction):
+        key *= num_classes
+        np.add(key, item, out=key, casting='unsafe')
     confusion = np.bincount(key.ravel(), minlength=size)[:size].reshape(shape)
     agreed = confusion.diagonal(axis1=1, axis2=2)
     return np.stack([agreed, confusion.sum(axis=1), confusion.sum(axis=2)], axis=1)

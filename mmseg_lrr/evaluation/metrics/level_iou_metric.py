@@ -115,6 +115,8 @@ class LRRIoUMetric(IoUMetric):
                 (BoundaryFMetric, boundary_f)) if options is not None]
         for metric in self.near_boundaries:
             metric.absent = self.nan_to_num
+        # The trimap's bands and the rest are the whole image.
+        self._whole = [trimap_counts] if trimap is None else []
 
     @IoUMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict | None) -> None:
@@ -144,7 +146,7 @@ class LRRIoUMetric(IoUMetric):
 
     def _count(self, data_sample: dict) -> list[ImageAreas]:
         return count_image(data_sample, len(self.dataset_meta['classes']), self.ignore_index,
-                           [trimap_counts, *(metric.measure for metric in self.near_boundaries)])
+                           [*self._whole, *(metric.measure for metric in self.near_boundaries)])
 
     def _write_prediction(self, data_sample: dict) -> None:
         """Write the final prediction as mmseg does: class ids, +1 if label 0 was removed."""
@@ -169,11 +171,11 @@ class LRRIoUMetric(IoUMetric):
         if self.format_only:
             print_log(f'the predictions are in {self.output_dir}', logger)
             return {}
-        whole, *others = zip(*results, strict=True) if results else [()]
+        parts = list(zip(*results, strict=True)) or [()]
         # float64 holds these whole numbers exactly, and mmseg's divisions keep their type.
-        areas = sum_areas(whole, len(self.dataset_meta['classes']))[:, 0].astype(np.float64)
-        totals = {output: _toolbox_areas(torch.from_numpy(counts))
-                  for output, counts in zip(whole[0].outputs, areas, strict=True)}
+        areas = sum_areas(parts[0], len(self.dataset_meta['classes'])).sum(axis=1)
+        totals = {output: _toolbox_areas(torch.from_numpy(counts)) for output, counts in zip(
+            parts[0][0].outputs, areas.astype(np.float64), strict=True)}
         metrics = super().compute_metrics([totals[FINAL]])
         table = PrettyTable(['output', *self.metrics])
         for output, total in totals.items():
@@ -188,7 +190,7 @@ class LRRIoUMetric(IoUMetric):
                 metrics.update((f'{name}_{output}', score) for name, score in scores.items())
         print_log(f'per level results; {absent_classes_text(self.nan_to_num)}:\n'
                   f'{table.get_string()}', logger)
-        for metric, entries in zip(self.near_boundaries, others, strict=True):
+        for metric, entries in zip(self.near_boundaries, parts[len(self._whole):], strict=True):
             metrics.update(metric.compute_metrics(entries))
         return metrics
 

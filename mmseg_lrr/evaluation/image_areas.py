@@ -12,13 +12,8 @@ from functools import partial
 
 import numpy as np
 
-from mmseg_lrr.ops.boundary_band import (
-    band_index,
-    boundary_points,
-    distance_to_class,
-    inner_band_index,
-)
-from mmseg_lrr.ops.class_areas import class_areas, cumulative_areas
+from mmseg_lrr.ops.boundary_band import band_index
+from mmseg_lrr.ops.class_areas import class_areas
 
 #: Name of the network's final output, beside the levels' names ('32x', ...).
 FINAL = 'final'
@@ -80,44 +75,6 @@ def trimap_counts(label: np.ndarray, num_classes: int, widths: Sequence[int] = (
     group[label == num_classes] = num_groups
     return partial(class_areas, label=label, group=group, num_classes=num_classes,
                    num_groups=num_groups)
-
-
-def inner_band_counts(label: np.ndarray, num_classes: int, widths: Sequence[int]) -> Count:
-    """Measure each class's inner bands (:func:`~mmseg_lrr.ops.boundary_band.inner_band_index`).
-
-    Pixels of each width's band in both maps, in the prediction, and in the label, k = 3.
-    """
-    count = partial(cumulative_areas, num_classes=num_classes, num_groups=len(widths))
-    own = inner_band_index(label, num_classes, widths)
-    labelled = count(label, own)
-
-    def compare(prediction: np.ndarray) -> np.ndarray:
-        index = inner_band_index(prediction, num_classes, widths)
-        both = np.where(prediction == label, np.maximum(index, own), len(widths))
-        return np.stack([count(label, both), count(prediction, index), labelled], axis=1)
-
-    return compare
-
-
-def boundary_match_counts(label: np.ndarray, num_classes: int, widths: Sequence[int]) -> Count:
-    """Measure the boundary pixels of each class that have one of the other map within reach.
-
-    The prediction's near one of the label of their class, all of the prediction's, the label's near
-    one of the prediction, all of the label's, k = 4.
-    """
-    own = boundary_points(label, num_classes)
-
-    def near(points: np.ndarray, others: np.ndarray) -> list[np.ndarray]:
-        classes = points[:, 2]
-        index = np.searchsorted(widths, distance_to_class(points, others, widths[-1]))
-        return [cumulative_areas(classes, at, num_classes, len(widths))
-                for at in (index, np.zeros_like(classes))]
-
-    def compare(prediction: np.ndarray) -> np.ndarray:
-        points = boundary_points(prediction, num_classes)
-        return np.stack([*near(points, own), *near(own, points)], axis=1)
-
-    return compare
 
 
 def count_image(data_sample: dict, num_classes: int, ignore_index: int,

@@ -140,14 +140,15 @@ def inner_band_index(labels: np.ndarray, num_classes: int, widths: Sequence[int]
 def _are_maxima(values: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
     """Mark, for each width, the pixels that no pixel at a distance <= width exceeds."""
     discs = [values.copy() for _ in widths]
-    rows = values.copy()
-    # A disc is made of rows of pixels; ``rows`` holds the maxima over 2 * half + 1 of them.
-    for half in range(max(widths) + 1):
-        _raise(rows, values, half, axis=1)
-        for width, disc in zip(widths, discs, strict=True):
-            for dy in range(width + 1):
-                if math.isqrt(width * width - dy * dy) == half:
-                    _raise(disc, rows, dy, axis=0)
+    # A disc is made of rows of 2 * half + 1 pixels; the shortest come first.
+    parts = sorted((math.isqrt(width * width - dy * dy), i, dy)
+                   for i, width in enumerate(widths) for dy in range(width + 1))
+    rows, reached = values.copy(), 0
+    for half, i, dy in parts:
+        while reached < half:
+            reached += 1
+            _raise(rows, values, reached, axis=1)
+        _raise(discs[i], rows, dy, axis=0)
     return [disc == values for disc in discs]
 
 

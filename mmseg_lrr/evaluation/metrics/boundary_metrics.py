@@ -2,7 +2,8 @@
 """Scores near boundaries: mean IoU in bands around them, Boundary IoU, and boundary F."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,23 @@ from mmseg_lrr.evaluation.image_areas import (
     FINAL,
     Count,
     ImageAreas,
-    boundary_match_counts,
     count_image,
-    inner_band_counts,
     sum_areas,
     trimap_counts,
 )
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.boundary_band import BOUNDARIES
-from mmseg_lrr.ops.class_areas import f_score, intersection_over_union, mean_over_classes
+from mmseg_lrr.ops.boundary_band import (
+    BOUNDARIES,
+    boundary_points,
+    distance_to_class,
+    inner_band_index,
+)
+from mmseg_lrr.ops.class_areas import (
+    cumulative_areas,
+    f_score,
+    intersection_over_union,
+    mean_over_classes,
+)
 from mmseg_lrr.visualization.plots import plot_trimap_curves, write_trimap_csv
 
 #: What a class counts as that is absent from both prediction and ground truth.
@@ -63,6 +72,10 @@ class BoundaryMetric(BaseMetric):
     #: What the table in the log shows.
     title: str
     diagonal_share: float
+    #: What :meth:`measure` is for given widths.
+    count_by_width: Callable[[np.ndarray, int, Sequence[int]], Count]
+    #: Turns the counts ``(outputs, G, k, C)`` into scores ``(outputs, widths, C)``.
+    class_scores: Callable[[np.ndarray], np.ndarray]
 
     def __init__(self, *, widths: Sequence[int] | None = None, ignore_index: int = 255,
                  absent_classes: str = 'skip', **kwargs: Any) -> None:
@@ -79,14 +92,6 @@ class BoundaryMetric(BaseMetric):
         if widths is None:
             widths = [max(1, round(self.diagonal_share * math.hypot(*label.shape)))]
         return self.count_by_width(label, num_classes, widths)
-
-    def count_by_width(self, label: np.ndarray, num_classes: int, widths: Sequence[int]) -> Count:
-        """Return the counts that :meth:`class_scores` needs, one group for each width."""
-        raise NotImplementedError
-
-    def class_scores(self, areas: np.ndarray) -> np.ndarray:
-        """Turn counts ``(outputs, G, k, C)`` into scores ``(outputs, widths, C)``."""
-        return intersection_over_union(areas)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Append one entry per image to ``self.results``.
@@ -183,7 +188,7 @@ class TrimapIoUMetric(BoundaryMetric):
         metrics = super().compute_metrics(results)
         curves = self.curves(results)
         if self.csv_path is not None:
-            write_trimap_csv(self.csv_path, curves)
+            write_trimap_csv(self.csv_path, {'mIoU': curves})
         if self.plot_path is not None:
             plot_trimap_curves(self.plot_path, curves, _TITLES[self.boundaries])
         return metrics
@@ -210,7 +215,21 @@ class BoundaryIoUMetric(BoundaryMetric):
     name = 'boundary_mIoU'
     title = 'mean IoU (%) of the inner bands of prediction and label'
     diagonal_share = .02
-    count_by_width = staticmethod(inner_band_counts)
+    class_scores = staticmethod(intersection_over_union)
+
+    @staticmethod
+    def count_by_width(label: np.ndarray, num_classes: int, widths: Sequence[int]) -> Count:
+        """Count the pixels of the bands of both maps, of the prediction, and of the label."""
+        count = partial(cumulative_areas, num_classes=num_classes, num_groups=len(widths))
+        own = inner_band_index(label, num_classes, widths)
+        labelled = count(label, own)
+
+        def compare(prediction: np.ndarray) -> np.ndarray:
+            index = inner_band_index(prediction, num_classes, widths)
+            both = np.where(prediction == label, np.maximum(index, own), len(widths))
+            return np.stack([count(label, both), count(prediction, index), labelled], axis=1)
+
+        return compare
 
 
 @METRICS.register_module()
@@ -236,5 +255,21 @@ class BoundaryFMetric(BoundaryMetric):
     name = 'boundary_mF'
     title = 'mean F score (%) of boundary pixels'
     diagonal_share = .008
-    count_by_width = staticmethod(boundary_match_counts)
     class_scores = staticmethod(f_score)
+
+    @staticmethod
+    def count_by_width(label: np.ndarray, num_classes: int, widths: Sequence[int]) -> Count:
+        """Count boundary pixels: the prediction's that are right, all; the label's likewise."""
+        own = boundary_points(label, num_classes)
+
+        def near(points: np.ndarray, others: np.ndarray) -> list[np.ndarray]:
+            classes = points[:, 2]
+            index = np.searchsorted(widths, distance_to_class(points, others, widths[-1]))
+            return [cumulative_areas(classes, group, num_classes, len(widths))
+                    for group in (index, np.zeros_like(classes))]
+
+        def compare(prediction: np.ndarray) -> np.ndarray:
+            points = boundary_points(prediction, num_classes)
+            return np.stack([*near(points, own), *near(own, points)], axis=1)
+
+        return compare

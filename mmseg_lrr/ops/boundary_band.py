@@ -113,14 +113,12 @@ def inner_band_index(labels: np.ndarray, num_classes: int, widths: Sequence[int]
     neither makes a band. Exact for every width; the time grows with the sum of the widths.
 
     Args:
-        labels: Integer label map, shape ``(H, W)``, values 0 to ``num_classes``; that one marks
-            ignored pixels.
+        labels: Integer label map, shape ``(H, W)``; ``num_classes`` marks ignored pixels.
         num_classes: Number of classes.
         widths: Band widths in pixels, each >= 1, ascending.
 
     Returns:
-        Integer map, shape ``(H, W)``: ``i`` where ``widths[i]`` is the narrowest width whose band
-        holds the pixel, ``len(widths)`` where none does.
+        Integer map, shape ``(H, W)``, as :func:`band_index` returns it.
     """
     labels = labels.astype(np.min_scalar_type(num_classes + 1))
     index = np.zeros(labels.shape, dtype=np.min_scalar_type(len(widths)))
@@ -161,13 +159,9 @@ def _raise(maxima: np.ndarray, values: np.ndarray, shift: int, axis: int) -> Non
 
 
 def boundary_points(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """List the boundary pixels of every class: its inner band of width 1.
+    """List the pixels in the classes' inner bands of width 1: int64 row, column, class, ``(N, 3)``.
 
-    Args:
-        labels, num_classes: See :func:`inner_band_index`.
-
-    Returns:
-        int64 array, shape ``(N, 3)``: row, column and class.
+    Arguments are those of :func:`inner_band_index`.
     """
     marked = inner_band_index(labels, num_classes, [1]) == 0
     return np.stack([*np.nonzero(marked), labels[marked].astype(np.int64)], axis=1)
@@ -186,5 +180,5 @@ def distance_to_class(points: np.ndarray, others: np.ndarray, reach: int) -> np.
     """
     # The third axis keeps the classes out of each other's reach.
     scale = [1, 1, reach + 1]
-    tree = KDTree(others * scale, balanced_tree=False, compact_nodes=False)
+    tree = KDTree(others * scale, balanced_tree=False)
     return tree.query(points * scale, distance_upper_bound=reach + .5)[0]

@@ -9,13 +9,8 @@ import math
 import numpy as np
 
 
-def class_areas(
-    prediction: np.ndarray,
-    label: np.ndarray,
-    group: np.ndarray,
-    num_classes: int,
-    num_groups: int,
-) -> np.ndarray:
+def class_areas(prediction: np.ndarray, label: np.ndarray, group: np.ndarray, num_classes: int,
+                num_groups: int) -> np.ndarray:
     """Count the pixels of each class in prediction, label and both, for each group of pixels.
 
     Args:
@@ -45,16 +40,9 @@ def class_areas(
 
 def cumulative_areas(classes: np.ndarray, group: np.ndarray, num_classes: int, num_groups: int
                      ) -> np.ndarray:
-    """Count the pixels of each class in each group and those before it.
+    """Count the pixels of each class in each group and those before it, int64 ``(G, C)``.
 
-    Args:
-        classes: Class of each pixel, integers in ``[0, num_classes)`` where it is counted.
-        group: Group of each pixel, as in :func:`class_areas`.
-        num_classes: Number of classes, C.
-        num_groups: Number of groups, G.
-
-    Returns:
-        int64 array of shape ``(G, C)``.
+    Arguments are those of :func:`class_areas`.
     """
     counted = group < num_groups
     key = group[counted].astype(np.int64) * num_classes + classes[counted]
@@ -89,7 +77,7 @@ def f_score(areas: np.ndarray) -> np.ndarray:
         is in neither prediction nor label.
     """
     right, predicted, found, labelled = np.moveaxis(np.asarray(areas, dtype=np.float64), -2, 0)
-    # 2 / (1 / P + 1 / R), without a division by the numbers of pixels that may be 0.
+    # 2 / (1 / P + 1 / R), without dividing by numbers of pixels that may be 0.
     both = right * labelled + found * predicted
     score = 2 * right * found / np.where(both > 0, both, 1)
     return np.where(predicted + labelled > 0, score, np.nan)

@@ -12,36 +12,14 @@ from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
 from prettytable import PrettyTable
 
-from mmseg_lrr.evaluation.image_areas import (
-    FINAL,
-    Count,
-    ImageAreas,
-    count_image,
-    sum_areas,
-    trimap_counts,
-)
-from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.boundary_band import (
-    BOUNDARIES,
-    boundary_points,
-    distance_to_class,
-    inner_band_index,
-)
-from mmseg_lrr.ops.class_areas import (
-    cumulative_areas,
-    f_score,
-    intersection_over_union,
-    mean_over_classes,
-)
+from mmseg_lrr.evaluation import image_areas
+from mmseg_lrr.evaluation.image_areas import FINAL, Count, ImageAreas
+from mmseg_lrr.ops import boundary_band as bands
+from mmseg_lrr.ops import checks, class_areas
 from mmseg_lrr.visualization.plots import plot_trimap_curves, write_trimap_csv
 
 #: What a class counts as that is absent from both prediction and ground truth.
 ABSENT_CLASSES = {'skip': None, 'zero': 0.0}
-
-_TITLES = {
-    'labels': 'Mean IoU within a thin strip around label boundaries',
-    'void': 'Mean IoU within a thin strip around void regions',
-}
 
 
 def absent_classes_text(absent: float | None) -> str:
@@ -69,12 +47,10 @@ class BoundaryMetric(BaseMetric):
     """
 
     name: str
-    #: What the table in the log shows.
-    title: str
+    title: str  # of the table in the log
     diagonal_share: float
-    #: What :meth:`measure` is for given widths.
+    #: The measure for given widths, and what makes scores ``(..., widths, C)`` of its counts.
     count_by_width: Callable[[np.ndarray, int, Sequence[int]], Count]
-    #: Turns the counts ``(outputs, G, k, C)`` into scores ``(outputs, widths, C)``.
     class_scores: Callable[[np.ndarray], np.ndarray]
 
     def __init__(self, *, widths: Sequence[int] | None = None, ignore_index: int = 255,
@@ -94,28 +70,18 @@ class BoundaryMetric(BaseMetric):
         return self.count_by_width(label, num_classes, widths)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Append one entry per image to ``self.results``.
-
-        Args:
-            data_batch: Not used.
-            data_samples: The model's outputs as dicts, with ``gt_sem_seg``.
-        """
+        """Append one entry per image to ``self.results``."""
         for data_sample in data_samples:
-            self.results += count_image(data_sample, len(self.dataset_meta['classes']),
-                                        self.ignore_index, [self.measure])
+            self.results += image_areas.count_image(
+                data_sample, len(self.dataset_meta['classes']), self.ignore_index, [self.measure])
 
     def curves(self, results: Sequence[ImageAreas]) -> dict[str, dict[int | None, float]]:
-        """Return the curve of every output.
+        """Return level, or ``'final'`` -> width, None for the share -> mean score in percent.
 
-        Args:
-            results: At least one image's counts.
-
-        Returns:
-            Level, or ``'final'`` -> width in pixels, None for the share of the diagonal -> mean
-            score in percent; NaN where no class has a pixel to count and such classes are skipped.
+        NaN where no class has a pixel to count and such classes are skipped.
         """
-        areas = sum_areas(results, len(self.dataset_meta['classes']))
-        scores = mean_over_classes(self.class_scores(areas), self.absent)
+        areas = image_areas.sum_areas(results, len(self.dataset_meta['classes']))
+        scores = class_areas.mean_over_classes(self.class_scores(areas), self.absent)
         widths = [None] if self.widths is None else self.widths
         return {
             output: dict(zip(widths, row, strict=True))
@@ -124,14 +90,7 @@ class BoundaryMetric(BaseMetric):
         }
 
     def compute_metrics(self, results: list[ImageAreas]) -> dict[str, float]:
-        """Report the scores and log a table.
-
-        Args:
-            results: The entries of all images.
-
-        Returns:
-            Name -> percent.
-        """
+        """Report the scores, name -> percent, and log a table."""
         curves = self.curves(results)
         table = PrettyTable(['width (pixels)', *curves])
         for width in curves[FINAL]:
@@ -171,17 +130,17 @@ class TrimapIoUMetric(BoundaryMetric):
     def __init__(self, *, widths: Sequence[int] = (1, 3, 5, 10, 20), boundaries: str = 'labels',
                  csv_path: str | None = None, plot_path: str | None = None, **kwargs: Any) -> None:
         super().__init__(widths=widths, **kwargs)
-        self.boundaries = checks.one_of('boundaries', boundaries, BOUNDARIES)
+        self.boundaries = checks.one_of('boundaries', boundaries, bands.BOUNDARIES)
         self.title = f'mean IoU (%) within bands around the boundaries ({boundaries!r})'
         self.csv_path, self.plot_path = csv_path, plot_path
 
     def count_by_width(self, label: np.ndarray, num_classes: int, widths: Sequence[int]) -> Count:
         """See :func:`mmseg_lrr.evaluation.image_areas.trimap_counts`."""
-        return trimap_counts(label, num_classes, widths, self.boundaries)
+        return image_areas.trimap_counts(label, num_classes, widths, self.boundaries)
 
     def class_scores(self, areas: np.ndarray) -> np.ndarray:
         """Divide; a band holds the narrower ones, and the last group is what is in none."""
-        return intersection_over_union(areas[:, :-1].cumsum(axis=1))
+        return class_areas.intersection_over_union(areas[:, :-1].cumsum(axis=1))
 
     def compute_metrics(self, results: list[ImageAreas]) -> dict[str, float]:
         """Report the scores, log a table, and write the files asked for."""
@@ -190,7 +149,7 @@ class TrimapIoUMetric(BoundaryMetric):
         if self.csv_path is not None:
             write_trimap_csv(self.csv_path, {'mIoU': curves})
         if self.plot_path is not None:
-            plot_trimap_curves(self.plot_path, curves, _TITLES[self.boundaries])
+            plot_trimap_curves(self.plot_path, curves, self.title)
         return metrics
 
 
@@ -215,17 +174,18 @@ class BoundaryIoUMetric(BoundaryMetric):
     name = 'boundary_mIoU'
     title = 'mean IoU (%) of the inner bands of prediction and label'
     diagonal_share = .02
-    class_scores = staticmethod(intersection_over_union)
+    class_scores = staticmethod(class_areas.intersection_over_union)
 
     @staticmethod
     def count_by_width(label: np.ndarray, num_classes: int, widths: Sequence[int]) -> Count:
         """Count the pixels of the bands of both maps, of the prediction, and of the label."""
-        count = partial(cumulative_areas, num_classes=num_classes, num_groups=len(widths))
-        own = inner_band_index(label, num_classes, widths)
+        count = partial(
+            class_areas.cumulative_areas, num_classes=num_classes, num_groups=len(widths))
+        own = bands.inner_band_index(label, num_classes, widths)
         labelled = count(label, own)
 
         def compare(prediction: np.ndarray) -> np.ndarray:
-            index = inner_band_index(prediction, num_classes, widths)
+            index = bands.inner_band_index(prediction, num_classes, widths)
             both = np.where(prediction == label, np.maximum(index, own), len(widths))
             return np.stack([count(label, both), count(prediction, index), labelled], axis=1)
 
@@ -255,21 +215,22 @@ class BoundaryFMetric(BoundaryMetric):
     name = 'boundary_mF'
     title = 'mean F score (%) of boundary pixels'
     diagonal_share = .008
-    class_scores = staticmethod(f_score)
+    class_scores = staticmethod(class_areas.f_score)
 
     @staticmethod
     def count_by_width(label: np.ndarray, num_classes: int, widths: Sequence[int]) -> Count:
         """Count boundary pixels: the prediction's that are right, all; the label's likewise."""
-        own = boundary_points(label, num_classes)
+        own = bands.boundary_points(label, num_classes)
 
         def near(points: np.ndarray, others: np.ndarray) -> list[np.ndarray]:
             classes = points[:, 2]
-            index = np.searchsorted(widths, distance_to_class(points, others, widths[-1]))
-            return [cumulative_areas(classes, group, num_classes, len(widths))
+            distance = bands.distance_to_class(points, others, widths[-1])
+            index = np.searchsorted(widths, distance)
+            return [class_areas.cumulative_areas(classes, group, num_classes, len(widths))
                     for group in (index, np.zeros_like(classes))]
 
         def compare(prediction: np.ndarray) -> np.ndarray:
-            points = boundary_points(prediction, num_classes)
+            points = bands.boundary_points(prediction, num_classes)
             return np.stack([*near(points, own), *near(own, points)], axis=1)
 
         return compare

@@ -13,14 +13,8 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
-from mmseg_lrr.evaluation.image_areas import (
-    FINAL,
-    ImageAreas,
-    count_image,
-    label_map,
-    sum_areas,
-    trimap_counts,
-)
+from mmseg_lrr.evaluation import image_areas
+from mmseg_lrr.evaluation.image_areas import FINAL, ImageAreas, label_map
 from mmseg_lrr.evaluation.label_png import save_label_png
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.class_areas import mean_over_classes
@@ -73,23 +67,12 @@ class LRRIoUMetric(IoUMetric):
         ignore_index, beta, collect_device, prefix: See :class:`mmseg.evaluation.IoUMetric`.
     """
 
-    def __init__(
-        self,
-        *,
-        ignore_index: int = 255,
-        iou_metrics: str | Sequence[str] = ('mIoU', ),
-        absent_classes: str = 'skip',
-        nan_to_num: float | None = None,
-        beta: float = 1,
-        trimap: dict | None = None,
-        boundary_iou: dict | None = None,
-        boundary_f: dict | None = None,
-        output_dir: str | None = None,
-        format_only: bool = False,
-        keep_results: bool = True,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-    ) -> None:
+    def __init__(self, *, ignore_index: int = 255, iou_metrics: str | Sequence[str] = ('mIoU', ),
+                 absent_classes: str = 'skip', nan_to_num: float | None = None, beta: float = 1,
+                 trimap: dict | None = None, boundary_iou: dict | None = None,
+                 boundary_f: dict | None = None, output_dir: str | None = None,
+                 format_only: bool = False, keep_results: bool = True,
+                 collect_device: str = 'cpu', prefix: str | None = None) -> None:
         names = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
         # mmseg says so when all images are tested.
         for name in names:
@@ -99,15 +82,9 @@ class LRRIoUMetric(IoUMetric):
                              '(tools/test.py: --out), got None')
         absent = ABSENT_CLASSES[checks.one_of('absent_classes', absent_classes, ABSENT_CLASSES)]
         super().__init__(
-            ignore_index=ignore_index,
-            iou_metrics=names,
-            nan_to_num=absent if nan_to_num is None else nan_to_num,
-            beta=beta,
-            output_dir=output_dir,
-            format_only=format_only,
-            collect_device=collect_device,
-            prefix=prefix,
-        )
+            ignore_index=ignore_index, iou_metrics=names, beta=beta, output_dir=output_dir,
+            nan_to_num=absent if nan_to_num is None else nan_to_num, format_only=format_only,
+            collect_device=collect_device, prefix=prefix)
         self._written: dict[str, str] = {}
         self.near_boundaries = [
             kind(ignore_index=ignore_index, **options) for kind, options in (
@@ -116,7 +93,7 @@ class LRRIoUMetric(IoUMetric):
         for metric in self.near_boundaries:
             metric.absent = self.nan_to_num
         # The trimap's bands and the rest are the whole image.
-        self._whole = [trimap_counts] if trimap is None else []
+        self._whole = [image_areas.trimap_counts] if trimap is None else []
 
     @IoUMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict | None) -> None:
@@ -138,15 +115,12 @@ class LRRIoUMetric(IoUMetric):
         """
         for data_sample in data_samples:
             # An image that fails leaves no entry, so that a test loop may go on without it.
-            entry = None if self.format_only else self._count(data_sample)
+            entry = [] if self.format_only else [image_areas.count_image(
+                data_sample, len(self.dataset_meta['classes']), self.ignore_index,
+                [*self._whole, *(metric.measure for metric in self.near_boundaries)])]
             if self.output_dir is not None:
                 self._write_prediction(data_sample)
-            if entry is not None:
-                self.results.append(entry)
-
-    def _count(self, data_sample: dict) -> list[ImageAreas]:
-        return count_image(data_sample, len(self.dataset_meta['classes']), self.ignore_index,
-                           [*self._whole, *(metric.measure for metric in self.near_boundaries)])
+            self.results += entry
 
     def _write_prediction(self, data_sample: dict) -> None:
         """Write the final prediction as mmseg does: class ids, +1 if label 0 was removed."""
@@ -173,7 +147,7 @@ class LRRIoUMetric(IoUMetric):
             return {}
         parts = list(zip(*results, strict=True)) or [()]
         # float64 holds these whole numbers exactly, and mmseg's divisions keep their type.
-        areas = sum_areas(parts[0], len(self.dataset_meta['classes'])).sum(axis=1)
+        areas = image_areas.sum_areas(parts[0], len(self.dataset_meta['classes'])).sum(axis=1)
         totals = {output: _toolbox_areas(torch.from_numpy(counts)) for output, counts in zip(
             parts[0][0].outputs, areas.astype(np.float64), strict=True)}
         metrics = super().compute_metrics([totals[FINAL]])

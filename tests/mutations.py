@@ -27,6 +27,7 @@ DE_OPS, BASES, SLIDING = 'ops/dilation_erosion.py', 'ops/bases.py', 'ops/sliding
 RECONSTRUCTION, RESAMPLING = 'ops/reconstruction.py', 'ops/resampling.py'
 CE, DE_LOSS = 'models/losses/level_cross_entropy.py', 'models/losses/dilation_erosion_loss.py'
 SCALES, PREPROCESSOR = 'datasets/transforms/scale_augmentation.py', 'models/data_preprocessor.py'
+NEAR_BOUNDARIES = 'evaluation/metrics/boundary_metrics.py'
 RESTORE, SEGMENTOR = 'models/segmentors/restore.py', 'models/segmentors/lrr_encoder_decoder.py'
 
 HEAD_TESTS, LAYER_TESTS = 'test_models/test_decode_heads', 'test_models/test_layers'
@@ -34,7 +35,7 @@ LOSS_TESTS, SEGMENTOR_TESTS = 'test_models/test_losses', 'test_models/test_segme
 SCALE_TESTS = 'test_datasets/test_transforms/test_scale_augmentation.py'
 PREPROCESSOR_TESTS = 'test_models/test_data_preprocessor.py'
 CRF_TESTS = 'test_models/test_post_processing test_ops/test_permutohedral.py'
-METRIC_TESTS = 'test_evaluation/test_level_iou_metric.py test_evaluation/test_trimap_iou_metric.py'
+METRIC_TESTS = 'test_evaluation/test_level_iou_metric.py test_evaluation/test_boundary_metrics.py'
 CONVERTER_TESTS = 'test_converters/test_matconvnet.py test_tools/test_model_converters.py'
 
 #: Name; file of the package; its text and what it becomes; the tests nearest to it.
@@ -131,10 +132,16 @@ MUTATIONS = [
     # Metrics.
     ('band a pixel too wide', 'ops/boundary_band.py', '(label_boundaries(labels)), -0.5',
      '(label_boundaries(labels)), 0.5', METRIC_TESTS),
-    ('bands without the narrower ones', 'evaluation/metrics/trimap_iou_metric.py',
-     'areas[:, :-1].cumsum(axis=1)', 'areas[:, :-1]', METRIC_TESTS),
-    ('ignored pixels counted', 'evaluation/image_areas.py', 'group[ignored] = num_groups',
-     'group[ignored] = num_groups - 1', METRIC_TESTS),
+    ('bands without the narrower ones', NEAR_BOUNDARIES, 'areas[:, :-1].cumsum(axis=1)',
+     'areas[:, :-1]', METRIC_TESTS),
+    ('ignored pixels counted', 'evaluation/image_areas.py',
+     'group[label == num_classes] = num_groups', 'group[label == num_classes] = 0', METRIC_TESTS),
+    ('ignored pixels make inner bands', 'ops/boundary_band.py', ' * (strip < num_classes)', '',
+     METRIC_TESTS),
+    ('recall of the prediction', NEAR_BOUNDARIES, '*near(own, points)', '*near(points, own)',
+     METRIC_TESTS),
+    ('boundaries of any class', 'ops/boundary_band.py', '[1, 1, reach + 1]', '[1, 1, 0]',
+     METRIC_TESTS),
     ('prediction and label areas swapped', 'ops/class_areas.py',
      'confusion.sum(axis=1), confusion.sum(axis=2)', 'confusion.sum(axis=2), confusion.sum(axis=1)',
      f'{METRIC_TESTS} test_ops/test_class_areas.py'),

@@ -31,7 +31,8 @@ test_dataloader = dict(
     batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(pipeline={test_pipeline!r}, **dataset))
 val_dataloader = test_dataloader
-val_evaluator = dict(type='LRRIoUMetric', trimap=dict(widths=(1, 4)))
+val_evaluator = dict(type='LRRIoUMetric', trimap=dict(widths=(1, 4)), boundary_iou=dict(),
+                     boundary_f=dict(widths=[2]))
 test_evaluator = val_evaluator
 tta_pipeline = {tta_pipeline!r}
 train_cfg = dict(type='IterBasedTrainLoop', max_iters={iterations}, val_interval={val_interval})

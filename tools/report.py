@@ -2,9 +2,9 @@
 """Test checkpoints in every way of the poster's table and write it.
 
 Rows: each level (32x, 16x, 8x, 4x), ms (multi-scale), ms-crf. Columns of each checkpoint: mean IoU,
-mean IoU in bands around the label boundaries, seconds per image. Interrupted, it goes on where it
-was when it is started again. report.html is a page that needs no other file: the table, the curves
-and some images, with a slider through the levels.
+mean IoU in bands around the label boundaries (trimap), Boundary IoU, boundary F, seconds per image.
+Interrupted, it goes on where it was when it is started again. report.html is a page that needs no
+other file: the table, the curves and some images, with a slider through the levels.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument('--out', default='work_dirs/report',
                         help='folder for the report (default: %(default)s)')
     parser.add_argument('--widths', type=int, nargs='+', default=[1, 3, 5, 10], metavar='PIXELS',
-                        help='widths of the bands (default: 1 3 5 10)')
+                        help='widths of the bands, and distances of boundary F (default: 1 3 5 10)')
     parser.add_argument('--crf', choices=PRESETS, metavar='PRESET',
                         help=f'the CRF of ms-crf: {", ".join(PRESETS)} (default: the '
                         f"config's own, else {DEFAULT_CRF_PRESET})")

@@ -5,7 +5,7 @@ levels  image | ground truth | 32x | 16x | 8x | 4x | ms | ms-crf, a row for each
 masks   each level's boundary mask, and which pixels the level changed
 errors  wrong pixels of every output, and the band around the boundaries (trimap)
 bases   the classes' basis functions, of a checkpoint or of a file
-trimap  curves of mean IoU against the band's width, from the CSV files of several runs
+trimap  curves of scores near boundaries against the width, from the CSV files of several runs
 """
 
 import argparse
@@ -32,7 +32,12 @@ from mmseg_lrr.visualization.panels import (
     draw_masks,
     save_png,
 )
-from mmseg_lrr.visualization.plots import plot_bases, plot_trimap_runs, read_trimap_csv
+from mmseg_lrr.visualization.plots import (
+    MEASURES,
+    plot_bases,
+    plot_trimap_runs,
+    read_trimap_csv,
+)
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 
@@ -92,6 +97,8 @@ def parse_args() -> argparse.Namespace:
                         help="names of the runs (default: the files' names)")
     trimap.add_argument('--levels', nargs='+', metavar='LEVEL',
                         help='show these outputs alone, e.g. 4x ms-crf')
+    trimap.add_argument('--measure', choices=MEASURES, default='mIoU',
+                        help='column of the files (default: %(default)s, of the trimap)')
     trimap.add_argument('--out', default='work_dirs/visualize/trimap.png',
                         help='PNG to write (default: %(default)s)')
 
@@ -189,8 +196,9 @@ def main() -> None:
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     if args.command == 'trimap':
         names = args.names or [name.removeprefix('trimap_') for name in short_names(args.csv)]
-        runs = {name: read_trimap_csv(path) for name, path in zip(names, args.csv, strict=True)}
-        plot_trimap_runs(args.out, runs, args.levels)
+        runs = {name: read_trimap_csv(path, args.measure)
+                for name, path in zip(names, args.csv, strict=True)}
+        plot_trimap_runs(args.out, runs, args.levels, args.measure)
         print(f'wrote {args.out}')
         return
     cfg = Config.fromfile(args.config)

@@ -1,4 +1,12 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-from .metrics import CityscapesSubmission, LRRIoUMetric, TrimapIoUMetric, VOCSubmission
+from .metrics import (
+    BoundaryFMetric,
+    BoundaryIoUMetric,
+    CityscapesSubmission,
+    LRRIoUMetric,
+    TrimapIoUMetric,
+    VOCSubmission,
+)
 
-__all__ = ['CityscapesSubmission', 'LRRIoUMetric', 'TrimapIoUMetric', 'VOCSubmission']
+__all__ = ['BoundaryFMetric', 'BoundaryIoUMetric', 'CityscapesSubmission', 'LRRIoUMetric',
+           'TrimapIoUMetric', 'VOCSubmission']

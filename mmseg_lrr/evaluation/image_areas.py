@@ -1,8 +1,14 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""What the IoU metrics keep of an image: pixel counts of every output, class and band."""
+"""What the metrics keep of an image: pixel counts of every output, class and band.
 
-from collections.abc import Sequence
+A measure is a function of a label map and the number of classes C; it returns a function of a
+prediction, which counts: int64, shape ``(G, k, C)``, k numbers for each of G bands or groups of
+pixels. In both maps, C marks the ignored pixels.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -14,19 +20,19 @@ FINAL = 'final'
 
 _LEVEL_FIELD = 'pred_sem_seg_'
 
+Count = Callable[[np.ndarray], np.ndarray]
+Measure = Callable[[np.ndarray, int], Count]
+
 
 @dataclass(frozen=True)
 class ImageAreas:
-    """Pixel counts of one image.
+    """Pixel counts of one image by one measure.
 
     Attributes:
         outputs: Names of the outputs counted: levels coarse to fine, then :data:`FINAL`.
         classes: The classes that occur, shape ``(P,)``: most images show a few of many, and a
             metric holds the counts of every image until the end.
-        areas: Int64 counts, shape ``(outputs, G, 3, P)``, see
-            :func:`mmseg_lrr.ops.class_areas.class_areas`. Group i is the pixels of band i that are
-            in no narrower band; the last group is the rest of the image. Ignored pixels are in
-            none, so the sum over the groups is the whole image.
+        areas: Int64 counts, shape ``(outputs, G, k, P)``.
     """
 
     outputs: tuple[str, ...]
@@ -56,23 +62,31 @@ def predictions(data_sample: dict) -> dict[str, np.ndarray]:
     return {**maps, FINAL: label_map(data_sample)}
 
 
-def count_image(
-    data_sample: dict,
-    num_classes: int,
-    ignore_index: int,
-    widths: Sequence[int] = (),
-    boundaries: str = 'labels',
-) -> ImageAreas:
-    """Count one image's pixels by output, band and class.
+def trimap_counts(label: np.ndarray, num_classes: int, widths: Sequence[int] = (),
+                  boundaries: str = 'labels') -> Count:
+    """Measure the bands around the boundaries of the label map, and the rest of the image.
+
+    Group i is the pixels of band i (:func:`~mmseg_lrr.ops.boundary_band.band_index`) that are in no
+    narrower band; the last group is the rest. Ignored pixels are in none, so the sum over the
+    groups is the whole image. Counts as :func:`~mmseg_lrr.ops.class_areas.class_areas`, k = 3.
+    """
+    num_groups = len(widths) + 1
+    group = band_index(label, widths, boundaries, ignore_index=num_classes)
+    group[label == num_classes] = num_groups
+    return partial(class_areas, label=label, group=group, num_classes=num_classes,
+                   num_groups=num_groups)
+
+
+def count_image(data_sample: dict, num_classes: int, ignore_index: int,
+                measures: Sequence[Measure] = (trimap_counts, )) -> list[ImageAreas]:
+    """Count one image's pixels by measure, output, band and class.
 
     Args:
         data_sample: A ``SegDataSample`` as a dict, with ``gt_sem_seg`` and predictions (see
             :func:`predictions`), all of the original image's size.
         num_classes: Number of classes.
         ignore_index: Label of the pixels that never count.
-        widths: Widths of the bands around the boundaries of the ground truth, in pixels,
-            ascending; none for the whole image alone.
-        boundaries: See :func:`mmseg_lrr.ops.boundary_band.band_index`.
+        measures: What to count; by default the pixels of the whole image.
 
     Raises:
         ValueError: A map holds a class that does not exist, or a prediction is not of the ground
@@ -80,39 +94,42 @@ def count_image(
     """
     name = data_sample.get('img_path')
     label = label_map(data_sample, 'gt_sem_seg')
-    num_groups = len(widths) + 1
-    group = band_index(label, widths, boundaries, ignore_index)
     ignored = label == ignore_index
-    group[ignored] = num_groups
-    label = np.where(ignored, 0, label)
+    known = np.where(ignored, 0, label)
     # A class out of range would be counted as another one.
-    if label.min() < 0 or label.max() >= num_classes:
-        wrong = label.min() if label.min() < 0 else label.max()
+    if known.min() < 0 or known.max() >= num_classes:
+        wrong = known.min() if known.min() < 0 else known.max()
         raise ValueError(f'the ground truth {data_sample.get("seg_map_path") or name} holds the '
                          f'class {wrong}, expected 0..{num_classes - 1} or {ignore_index} '
                          '(ignored)')
-    outputs = predictions(data_sample)
-    areas = []
-    for output, prediction in outputs.items():
+    dtype = np.min_scalar_type(num_classes)
+    label = known.astype(dtype)
+    label[ignored] = num_classes
+    maps = predictions(data_sample)
+    for output, prediction in maps.items():
         if prediction.shape != label.shape or prediction.max() >= num_classes:
             raise ValueError(
                 f'the {output} prediction of {name} is of size {prediction.shape} with classes up '
                 f'to {prediction.max()}, expected {label.shape} and 0..{num_classes - 1}')
-        areas.append(class_areas(prediction, label, group, num_classes, num_groups))
-    counts = np.stack(areas)
-    classes = np.flatnonzero(counts.any(axis=(0, 1, 2)))
-    return ImageAreas(tuple(outputs), classes, counts[..., classes])
+        maps[output] = prediction.astype(dtype)
+        maps[output][ignored] = num_classes
+    images = []
+    for measure in measures:
+        counts = np.stack(list(map(measure(label, num_classes), maps.values())))
+        classes = np.flatnonzero(counts.any(axis=(0, 1, 2)))
+        images.append(ImageAreas(tuple(maps), classes, counts[..., classes]))
+    return images
 
 
 def sum_areas(images: Sequence[ImageAreas], num_classes: int) -> np.ndarray:
     """Add up the counts of a data set.
 
     Args:
-        images: All with the same outputs and bands.
+        images: All with the same outputs, by one measure.
         num_classes: Number of classes, C.
 
     Returns:
-        int64 counts of shape ``(outputs, G, 3, C)``, in the order of the images' ``outputs``.
+        int64 counts of shape ``(outputs, G, k, C)``, in the order of the images' ``outputs``.
 
     Raises:
         ValueError: There are no images.

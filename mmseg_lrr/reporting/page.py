@@ -62,7 +62,8 @@ def report_page(title: str, columns: Sequence[str], row_order: Sequence[str],
 
     Args:
         title: Heading of the page.
-        columns: Headings of the table's numbers; the best mIoU of a column is marked.
+        columns: Headings of the table's numbers; the best number of each is
+            marked, but for the last, the time.
         row_order: Outputs, in the order of the table's rows.
         models: At least one.
         notes: What the numbers mean.

@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from mmseg_lrr.apis.testing import configure_test, crf_config, default_crf, run_test
-from mmseg_lrr.evaluation.metrics.trimap_iou_metric import ABSENT_CLASSES, absent_classes_text
+from mmseg_lrr.evaluation.metrics.boundary_metrics import ABSENT_CLASSES, absent_classes_text
 from mmseg_lrr.files import replacing
 from mmseg_lrr.version import __version__
 from mmseg_lrr.visualization.plots import plot_bases, plot_trimap_curves, write_trimap_csv
@@ -29,19 +29,26 @@ from .examples import (
 )
 from .page import PageModel, report_page
 
+#: The scores near boundaries: option of the metric and field of a row -> name of the result.
+_NEAR_BOUNDARIES = {
+    'trimap': 'trimap_mIoU', 'boundary_iou': 'boundary_mIoU', 'boundary_f': 'boundary_mF'}
+
 
 @dataclass(frozen=True)
 class Row:
-    """One row of one model: mean IoU in percent, also by the width of the band; None for none."""
+    """One row of one model: scores in percent, those near boundaries by width; None for none."""
 
     miou: float | None
     trimap: dict[int, float | None]
+    boundary_iou: dict[int, float | None]
+    boundary_f: dict[int, float | None]
     seconds_per_image: float
 
     def cells(self) -> list[str]:
         """Return the numbers as text."""
         scores = ['-' if score is None else f'{score:.2f}'
-                  for score in (self.miou, *self.trimap.values())]
+                  for score in (self.miou, *self.trimap.values(), *self.boundary_iou.values(),
+                                *self.boundary_f.values())]
         return [*scores, f'{self.seconds_per_image:.3g}']
 
 
@@ -72,15 +79,17 @@ def make_report(
 
     A single pass gives the levels' rows; multi-scale and multi-scale with the CRF are a run each.
     ``out`` receives ``report.md``, ``report.csv`` and ``report.json``, rewritten after every run;
-    for each model ``trimap_<model>.csv`` and ``.png`` and ``bases_<model>.png``; at the end
-    ``report.html``, one file that holds all of this and some images. ``runs.json`` keeps what was
+    for each model ``trimap_<model>.csv``, which has all scores near boundaries, their plots
+    ``trimap_<model>.png``, ``boundary_iou_<model>.png`` and ``boundary_f_<model>.png``, and
+    ``bases_<model>.png``; at the end ``report.html``, one file that holds all of this and some
+    images. ``runs.json`` keeps what was
     measured: a run of the same config, checkpoint and options is not repeated, so an interrupted
     report goes on where it was. It does not notice changes in the images or labels.
 
     Args:
         pairs: Config files and checkpoint files.
         out: Folder.
-        widths: Widths in pixels of the bands around the boundaries of the ground truth.
+        widths: Widths in pixels of the bands near boundaries, and the distances of boundary F.
         crf_preset: Name of the CRF's settings; None for those that the config names, see
             :func:`~mmseg_lrr.apis.testing.default_crf`.
         absent: ``'skip'`` or ``'zero'``: what a class counts as that is in neither prediction nor
@@ -147,7 +156,8 @@ def _set_up(cfg: Config, options: dict, out: Path) -> None:
     evaluator = cfg.test_evaluator if isinstance(cfg.test_evaluator, dict) else {}
     cfg.test_evaluator = ConfigDict(
         type='LRRIoUMetric', iou_metrics=['mIoU'], absent_classes=options['absent'],
-        ignore_index=evaluator.get('ignore_index', 255), trimap=dict(widths=options['widths']))
+        ignore_index=evaluator.get('ignore_index', 255),
+        **{option: dict(widths=options['widths']) for option in _NEAR_BOUNDARIES})
     if cfg.model.type == 'LRREncoderDecoder' and cfg.model.decode_head.type == 'LRRHead':
         cfg.model.test_cfg = ConfigDict({**cfg.model.get('test_cfg', {}), 'level_outputs': True})
     if options['limit'] is not None:
@@ -172,8 +182,9 @@ def _rows(kind: str, run: dict, widths: Sequence[int]) -> dict[str, Row]:
     return {
         suffix[1:] or kind: Row(
             metrics[f'mIoU{suffix}'],
-            {width: metrics[f'trimap_mIoU@{width}{suffix}'] for width in widths},
-            run['seconds_per_image'])
+            seconds_per_image=run['seconds_per_image'],
+            **{field: {width: metrics[f'{name}@{width}{suffix}'] for width in widths}
+               for field, name in _NEAR_BOUNDARIES.items()})
         for suffix in levels or ['']
     }
 
@@ -187,7 +198,8 @@ def _row_names(rows: dict[str, dict[str, Row]]) -> list[str]:
 
 
 def _columns(widths: Sequence[int]) -> list[str]:
-    return ['mIoU', *(f'trimap mIoU, {width} px' for width in widths), 's/image']
+    return ['mIoU', *(f'{name.replace("_", " ")}, {width} px'
+                      for name in _NEAR_BOUNDARIES.values() for width in widths), 's/image']
 
 
 def _notes(models: Sequence[Model], counted: dict[str, int], options: dict) -> list[str]:
@@ -200,6 +212,9 @@ def _notes(models: Sequence[Model], counted: dict[str, int], options: dict) -> l
         f'{absent_classes_text(ABSENT_CLASSES[options["absent"]])}.',
         'trimap mIoU, w px: within the band of width w around the boundaries of the labels '
         "(boundaries='labels').",
+        'boundary mIoU, w px: of the inner bands, the pixels of a class at most w from another '
+        'class in the same map. boundary mF, w px: F score of the boundary pixels of a class; '
+        'one is right if the other map has one at most w away.',
         'ms: multi-scale, as tta_model and tta_pipeline of the config say; ms-crf: with the CRF '
         'after it.',
         's/image: wall-clock time of the test run over the number of images, loading and metrics '
@@ -244,13 +259,16 @@ def _page_model(out: Path, model: Model, rows: dict[str, Row], images: int, limi
                 ) -> PageModel:
     """Write a model's plots; run its images through the network once more, for the page."""
     file_name = re.sub(r'[^A-Za-z0-9._-]+', '_', model.name)
-    trimap, grid = (out / f'{kind}_{file_name}.png' for kind in ('trimap', 'bases'))
-    curves = {row: {width: math.nan if score is None else score
-                    for width, score in rows[row].trimap.items()}
-              for row in _row_names({model.name: rows})}
-    write_trimap_csv(out / f'trimap_{file_name}.csv', curves)
-    plot_trimap_curves(trimap, curves, model.name)
-    plots = {f'mean IoU near the boundaries, {model.name}': trimap}
+    grid = out / f'bases_{file_name}.png'
+    plots, measures = {}, {}
+    for field, name in _NEAR_BOUNDARIES.items():
+        curves = measures[name.removeprefix('trimap_')] = {
+            row: {width: math.nan if score is None else score
+                  for width, score in getattr(rows[row], field).items()}
+            for row in _row_names({model.name: rows})}
+        path = plots[f'{name.replace("_", " ")}, {model.name}'] = out / f'{field}_{file_name}.png'
+        plot_trimap_curves(path, curves, model.name, name.removeprefix('trimap_'))
+    write_trimap_csv(out / f'trimap_{file_name}.csv', measures)
     shown, classes, palette = [], [], []
     if images:
         device = 'cuda:0' if torch.cuda.is_available() else 'cpu'

@@ -140,7 +140,7 @@ def _score(crf: DenseCRF | None, samples: Mapping[Path, SegDataSample], num_clas
             probabilities = refine_with_crf(crf, probabilities, sample.metainfo).cpu()
             seconds += time.perf_counter() - start
         sample.pred_sem_seg = PixelData(data=probabilities.argmax(dim=0, keepdim=True).cpu())
-        counts.append(count_image(sample.to_dict(), num_classes, ignore_index))
+        counts += count_image(sample.to_dict(), num_classes, ignore_index)
     (areas, ) = sum_areas(counts, num_classes).sum(axis=1)
     miou = float(100 * mean_over_classes(intersection_over_union(areas)))
     return miou, seconds / len(samples)

@@ -189,7 +189,7 @@ def draw_errors(examples: Sequence[Example], classes: Sequence[str],
 
     Args:
         width: Width in pixels of the band around the label boundaries, as in
-            :class:`~mmseg_lrr.evaluation.metrics.trimap_iou_metric.TrimapIoUMetric`.
+            :class:`~mmseg_lrr.evaluation.metrics.boundary_metrics.TrimapIoUMetric`.
 
     Raises:
         ValueError: An example has no labels.

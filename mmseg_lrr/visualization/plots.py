@@ -1,5 +1,5 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
-"""Mean IoU near boundaries against the band's width, and basis functions, by matplotlib."""
+"""Scores near boundaries against the width, and basis functions, by matplotlib."""
 
 import csv
 import os
@@ -14,35 +14,46 @@ from matplotlib.ticker import MaxNLocator
 from mmseg_lrr.files import replacing
 from mmseg_lrr.ops import checks
 
-#: Name of a line -> width of the band in pixels -> mean IoU in percent.
+#: Name of a line -> width in pixels -> score in percent.
 Curves = Mapping[str, Mapping[int, float]]
 
+#: Measure, as the files' columns are called -> what an axis is called.
+MEASURES = {
+    'mIoU': 'mean IoU in the trimap (%)',
+    'boundary_mIoU': 'mean Boundary IoU (%)',
+    'boundary_mF': 'mean boundary F (%)',
+}
 
-def write_trimap_csv(path: str | os.PathLike, curves: Curves) -> None:
-    """Write curves as CSV with the columns ``width``, ``level`` and ``mIoU``."""
+
+def write_trimap_csv(path: str | os.PathLike, measures: Mapping[str, Curves]) -> None:
+    """Write measures of the same levels and widths as CSV: ``width``, ``level``, a column each."""
     with replacing(path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(['width', 'level', 'mIoU'])
-        for level, curve in curves.items():
-            writer.writerows([width, level, score] for width, score in curve.items())
+        writer.writerow(['width', 'level', *measures])
+        for level, curve in next(iter(measures.values())).items():
+            writer.writerows([width, level, *(curves[level][width] for curves in measures.values())]
+                             for width in curve)
 
 
-def read_trimap_csv(path: str | os.PathLike) -> dict[str, dict[int, float]]:
-    """Read what :func:`write_trimap_csv` has written."""
+def read_trimap_csv(path: str | os.PathLike, measure: str = 'mIoU') -> dict[str, dict[int, float]]:
+    """Read a measure's curves from what :func:`write_trimap_csv` has written."""
     curves: dict[str, dict[int, float]] = {}
     with open(path, newline='', encoding='utf-8') as file:
-        for line in csv.DictReader(file):
-            curves.setdefault(line['level'], {})[int(line['width'])] = float(line['mIoU'])
+        lines = csv.DictReader(file)
+        checks.one_of(f'measure of {path}', measure, lines.fieldnames[2:])
+        for line in lines:
+            curves.setdefault(line['level'], {})[int(line['width'])] = float(line[measure])
     return curves
 
 
-def plot_trimap_curves(path: str | os.PathLike, curves: Curves, title: str) -> None:
+def plot_trimap_curves(path: str | os.PathLike, curves: Curves, title: str,
+                       measure: str = 'mIoU') -> None:
     """Draw curves as a PNG of 960 x 720 pixels, one line for each level."""
-    plot_trimap_runs(path, {title: curves})
+    plot_trimap_runs(path, {title: curves}, measure=measure)
 
 
 def plot_trimap_runs(path: str | os.PathLike, runs: Mapping[str, Curves],
-                     levels: Sequence[str] | None = None) -> None:
+                     levels: Sequence[str] | None = None, measure: str = 'mIoU') -> None:
     """Draw the curves of several runs as a PNG: one panel for each level, one line for each run.
 
     A single run is drawn in one panel, one line for each level.
@@ -51,6 +62,7 @@ def plot_trimap_runs(path: str | os.PathLike, runs: Mapping[str, Curves],
         path: File to write.
         runs: Name of a run -> its curves.
         levels: Levels to show; None for all of them.
+        measure: What the curves are of, see :data:`MEASURES`.
 
     Raises:
         ValueError: No run has such a level.
@@ -78,8 +90,8 @@ def plot_trimap_runs(path: str | os.PathLike, runs: Mapping[str, Curves],
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(labelbottom=True)
         axes.grid(alpha=.3)
-    figure.supxlabel('band width (pixels)', fontsize=10)
-    figure.supylabel('mean IoU (%)', fontsize=10)
+    figure.supxlabel('width (pixels)', fontsize=10)
+    figure.supylabel(MEASURES[measure], fontsize=10)
     figure.legend(*grid[0].get_legend_handles_labels(), frameon=False, loc=(
         'outside right center' if len(runs) == 1 else 'outside upper center'))
     with replacing(path) as temporary:

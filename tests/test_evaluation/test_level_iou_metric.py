@@ -11,7 +11,12 @@ from mmseg.evaluation import IoUMetric
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmseg_lrr.evaluation import LRRIoUMetric, TrimapIoUMetric
+from mmseg_lrr.evaluation import (
+    BoundaryFMetric,
+    BoundaryIoUMetric,
+    LRRIoUMetric,
+    TrimapIoUMetric,
+)
 
 from .evaluation_samples import (
     LEVELS,
@@ -75,15 +80,19 @@ def test_bands_and_levels_from_one_dict_and_one_pass(tmp_path: Path) -> None:
     samples = [random_sample(number, 3) for number in range(5)]
     evaluator = Evaluator(dict(
         type='mmseg.LRRIoUMetric', nan_to_num=0, trimap=dict(widths=(1, 3, 1000)),
+        boundary_iou=dict(), boundary_f=dict(widths=[2]),
         # What tools/test.py --out adds.
         output_dir=str(tmp_path / 'out'), keep_results=True))
     evaluator.dataset_meta = dict(classes=CLASSES)
     for sample in samples:
         evaluator.process([sample])
     metrics = evaluator.evaluate(len(samples))
-    trimap = TrimapIoUMetric(widths=(1, 3, 1000), absent_classes='zero')
-    assert metrics == {**evaluate(LRRIoUMetric(absent_classes='zero'), samples, CLASSES),
-                       **evaluate(trimap, samples, CLASSES)}
+    alone = (LRRIoUMetric(absent_classes='zero'),
+             TrimapIoUMetric(widths=(1, 3, 1000), absent_classes='zero'),
+             BoundaryIoUMetric(absent_classes='zero'),
+             BoundaryFMetric(widths=[2], absent_classes='zero'))
+    assert metrics == {name: value for metric in alone
+                       for name, value in evaluate(metric, samples, CLASSES).items()}
     for number, sample in enumerate(samples):
         written = np.asarray(Image.open(tmp_path / 'out' / f'{number}.png'))
         np.testing.assert_array_equal(written, sample.pred_sem_seg.data[0].numpy())
@@ -108,7 +117,7 @@ def test_counts_beyond_float32() -> None:
     metric = LRRIoUMetric()
     metric.dataset_meta = dict(classes=CLASSES[:2])
     metric.process({}, [make_sample(prediction, label).to_dict()])
-    areas = metric.results[0].areas[0].sum(axis=0)
+    areas = metric.results[0][0].areas[0].sum(axis=0)
     ones = 4098 * 4099
     np.testing.assert_array_equal(areas, [[4098, ones], [4098, ones + 1], [4099, ones]])
 

@@ -4,7 +4,13 @@
 import numpy as np
 import pytest
 
-from mmseg_lrr.ops.boundary_band import band_index, distance_to, label_boundaries
+from mmseg_lrr.ops.boundary_band import (
+    band_index,
+    boundary_points,
+    distance_to,
+    inner_band_index,
+    label_boundaries,
+)
 
 VOID = 255
 WIDTHS = (1, 2, 3, 5, 6, 10, 100)
@@ -65,6 +71,25 @@ def test_bands_equal_all_pairs_distances(boundaries: str) -> None:
         for i, width in enumerate(WIDTHS):
             np.testing.assert_array_equal(
                 index <= i, slow_band(labels, width, boundaries), f'{name} {width}')
+
+
+@pytest.mark.parametrize('num_classes', [3, VOID, 1000])
+def test_inner_bands_and_points_equal_all_pairs_distances(
+        num_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Strips of three rows.
+    monkeypatch.setattr('mmseg_lrr.ops.boundary_band._STRIP', 3)
+    maps = {name: np.where(labels == VOID, num_classes, labels.astype(int) + num_classes - 3)
+            for name, labels in small_maps().items()}
+    for name, labels in maps.items():
+        index = inner_band_index(labels, num_classes, WIDTHS)
+        valid = np.argwhere(labels < num_classes)
+        for y, x in np.ndindex(labels.shape):
+            squares = [(y - v)**2 + (x - u)**2 for v, u in valid if labels[v, u] != labels[y, x]]
+            nearest = min(squares, default=10**9) if labels[y, x] < num_classes else 10**9
+            assert index[y, x] == sum(width**2 < nearest for width in WIDTHS), f'{name} {y} {x}'
+        points = boundary_points(labels, num_classes)
+        np.testing.assert_array_equal(points[:, :2], np.argwhere(index == 0))
+        np.testing.assert_array_equal(points[:, 2], labels[index == 0])
 
 
 def test_no_boundary_gives_empty_bands_however_wide() -> None:

@@ -15,7 +15,7 @@ from mmseg_lrr.visualization.panels import Example
 
 from ..drawing import CLASSES, HEIGHT, OUTPUTS, PALETTE, WIDTH, example, painted
 
-COLUMNS = ['mIoU', 'trimap mIoU, 3 px', 's/image']
+COLUMNS = ['mIoU', 'boundary mF, 3 px', 's/image']
 
 
 def model(name: str = 'a<b', **changes: object) -> PageModel:
@@ -45,7 +45,7 @@ def test_table_has_every_number_and_marks_the_best() -> None:
     assert cells[:6] == ['50.00', '30.50', '0.5', '-', '9.50', '1']
     assert cells[6:12] == ['51.00', '29.50', '0.5', '-', '-', '-']
     assert len(cells) == 5 * 6
-    # Of the columns of each network that are mIoU.
+    # Of each network, but the time.
     assert re.findall('<td class="best">(.*?)</td>', table) == ['30.50', '9.50', '7.00', '54.00']
     assert '<li>a note with &lt;b&gt; in it</li>' in text
 

@@ -3,6 +3,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,8 @@ from ..test_apis.small_project import config, save_weights
 from ..test_apis.small_project import make_project as make_small_project
 
 ROWS = ['32x', '16x', '8x', '4x', 'ms', 'ms-crf']
+SCORES = ['mIoU', *(f'{name}@{width}' for name in ('trimap_mIoU', 'boundary_mIoU', 'boundary_mF')
+                    for width in (1, 3))]
 
 
 @pytest.fixture(scope='module')
@@ -36,12 +39,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def expected_rows(project: Path) -> dict[str, list[float]]:
-    """mIoU and the bands' mIoU of every row, from test runs of their own."""
+    """All scores of every row, from test runs of their own."""
     cfg = Config.fromfile(project / 'config.py')
     cfg.model.test_cfg.level_outputs = True
-    cfg.test_evaluator.update(trimap=dict(widths=[1, 3]))
+    near = dict(widths=[1, 3])
+    cfg.test_evaluator.update(trimap=near, boundary_iou=near, boundary_f=near)
     cfg.work_dir = str(project / 'expected')
-    names, weights = ('mIoU', 'trimap_mIoU@1', 'trimap_mIoU@3'), str(project / 'weights.pth')
+    names, weights = SCORES, str(project / 'weights.pth')
     single = run_test(configure_test(cfg), weights).metrics
     rows = {level: [single[f'{name}_{level}'] for name in names] for level in ROWS[:4]}
     for row, crf in (('ms', None), ('ms-crf', crf_config())):
@@ -57,7 +61,9 @@ def test_every_cell_of_every_file(project: Path, tmp_path: Path) -> None:
     assert len({tuple(numbers) for numbers in expected.values()}) == 6
     with open(tmp_path / 'report.csv', newline='') as file:
         heading, *lines = csv.reader(file)
-    assert heading == ['output', 'mIoU', 'trimap mIoU, 1 px', 'trimap mIoU, 3 px', 's/image']
+    assert heading == ['output', 'mIoU', 'trimap mIoU, 1 px', 'trimap mIoU, 3 px',
+                       'boundary mIoU, 1 px', 'boundary mIoU, 3 px', 'boundary mF, 1 px',
+                       'boundary mF, 3 px', 's/image']
     assert [line[0] for line in lines] == ROWS
     saved = json.loads((tmp_path / 'report.json').read_text())['models']['config']['rows']
     assert list(saved) == ROWS
@@ -68,22 +74,23 @@ def test_every_cell_of_every_file(project: Path, tmp_path: Path) -> None:
         assert cells == [f'{score:.2f}' for score in expected[name]]
         assert markdown[2 + number] == '| ' + ' | '.join([name, *cells, seconds]) + ' |'
         row = rows[name]
-        assert [row.miou, row.trimap[1], row.trimap[3]] == expected[name]
-        assert saved[name] == {
-            'miou': row.miou, 'trimap': {'1': row.trimap[1], '3': row.trimap[3]},
-            'seconds_per_image': row.seconds_per_image}
+        fields = row.trimap, row.boundary_iou, row.boundary_f
+        assert [row.miou, *(field[width] for field in fields for width in (1, 3))] == expected[name]
+        assert saved[name] == json.loads(json.dumps(asdict(row)))
         assert f'<tr><th>{name}</th><td' in page
         assert all(f'>{cell}</td>' in page for cell in cells)
         assert f'data-output="{name}">{name}</button>' in page
     # The levels come from one run.
     assert len({rows[name].seconds_per_image for name in ROWS}) == 3 and 0 < float(seconds)
     with open(tmp_path / 'trimap_config.csv', newline='') as file:
-        assert list(csv.reader(file)) == [['width', 'level', 'mIoU']] + [
-            [str(width), name, str(rows[name].trimap[width])] for name in ROWS for width in (1, 3)]
-    for name in ('trimap', 'bases'):
+        assert list(csv.reader(file)) == [['width', 'level', 'mIoU', 'boundary_mIoU', 'boundary_mF']
+                                          ] + [
+            [str(width), name, *(str(expected[name][column + offset]) for column in (1, 3, 5))]
+            for name in ROWS for offset, width in enumerate((1, 3))]
+    for name in ('trimap', 'boundary_iou', 'boundary_f', 'bases'):
         assert cv2.imread(str(tmp_path / f'{name}_config.png')) is not None
     assert page.count('class="card"') == 3 and page.count('class="layer mask"') == 9
-    assert page.count('<img src="data:image/png') == 2
+    assert page.count('<img src="data:image/png') == 4
     for note in ('classes absent from both prediction and ground truth are skipped',
                  'config: images: 3; checkpoint weights.pth', 'DenseCRF(preset=deeplab_v2_vgg16)'):
         assert note in text and note in page
@@ -100,7 +107,7 @@ def tested(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         levels = [f'_{level}' for level in ROWS[:4]] if (
             model.type == 'LRREncoderDecoder' and model.decode_head.type == 'LRRHead') else ['']
         metrics = {f'{name}{level}': 10. * len(configs) + number for level in levels
-                   for number, name in enumerate(('mIoU', 'trimap_mIoU@1', 'trimap_mIoU@3'))}
+                   for number, name in enumerate(SCORES)}
         return TestResult(metrics, min(cfg.test_dataloader.dataset.get('indices', 3), 3), .5)
 
     monkeypatch.setattr(report, 'run_test', run)
@@ -154,10 +161,11 @@ def test_several_side_by_side(project: Path, tmp_path: Path, tested: list[Config
     assert list(rows['stock']) == ['single scale', 'ms', 'ms-crf']
     with open(tmp_path / 'report.csv', newline='') as file:
         heading, *lines = csv.reader(file)
-    assert heading[5] == 'config other: mIoU'
+    assert heading[9] == 'config other: mIoU'
     assert [line[0] for line in lines] == [*ROWS[:4], 'single scale', *ROWS[4:]]
-    assert lines[0][9:] == ['-'] * 4
-    assert lines[4][1:9] == ['-'] * 8 and lines[4][9] == f'{rows["stock"]["single scale"].miou:.2f}'
+    assert lines[0][17:] == ['-'] * 8
+    assert lines[4][1:17] == ['-'] * 16
+    assert lines[4][17] == f'{rows["stock"]["single scale"].miou:.2f}'
     assert (rows['config weights']['4x'].miou, rows['config other']['4x'].miou) == (10, 40)
     assert 'ground truth count as 0' in (tmp_path / 'report.md').read_text()
     assert {path.name for path in tmp_path.glob('trimap_*.png')} == {

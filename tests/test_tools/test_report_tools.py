@@ -37,7 +37,7 @@ def test_report_is_written_and_printed(tmp_path: Path, call: Callable) -> None:
                '--limit', '1', '--images', '1', '--cfg-options', 'tta_model.fusion=mean')
     printed = call('report.py', *NETWORK, *options)
     assert (tmp_path / 'report.md').read_text() in printed
-    assert '| output | mIoU | trimap mIoU, 2 px | trimap mIoU, 4 px | s/image |' in printed
+    assert '| output | mIoU | trimap mIoU, 2 px | trimap mIoU, 4 px | boundary mIoU' in printed
     assert 'DenseCRF(preset=deeplab_v1)' in printed
     assert 'count as 0' in printed and 'limited to the first 1' in printed
     assert (tmp_path / 'report.html').is_file()
@@ -154,9 +154,10 @@ def test_missing_checkpoint_and_data_are_one_line(
 def test_trimap_curves_of_several_runs(tmp_path: Path, call: Callable) -> None:
     for name in ('one', 'two'):
         write_trimap_csv(tmp_path / f'trimap_{name}.csv', {
-            level: {1: 20., 3: 30.} for level in ('32x', '4x', 'ms', 'ms-crf')})
+            measure: {level: {1: 20., 3: 30.} for level in ('32x', '4x', 'ms', 'ms-crf')}
+            for measure in ('mIoU', 'boundary_mF')})
     call('visualize.py', 'trimap', *sorted(tmp_path.glob('*.csv')), '--names', 'A', 'B', '--levels',
-         '4x', '--out', tmp_path / 'trimap.png')
+         '4x', '--measure', 'boundary_mF', '--out', tmp_path / 'trimap.png')
     assert (tmp_path / 'trimap.png').is_file()
 
 

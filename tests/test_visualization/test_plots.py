@@ -23,8 +23,14 @@ CURVES = {'32x': {1: 10.5, 3: 20.}, '4x': {1: 15., 3: 25.25}, 'ms': {1: 16., 3: 
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    write_trimap_csv(tmp_path / 'a.csv', CURVES)
-    assert (tmp_path / 'a.csv').read_text().startswith('width,level,mIoU\n1,32x,10.5\n')
+    turned = {level: {width: -score for width, score in curve.items()}
+              for level, curve in CURVES.items()}
+    write_trimap_csv(tmp_path / 'a.csv', {'boundary_mF': turned, 'mIoU': CURVES})
+    assert (tmp_path / 'a.csv').read_text().startswith(
+        'width,level,boundary_mF,mIoU\n1,32x,-10.5,10.5\n')
+    assert read_trimap_csv(tmp_path / 'a.csv', 'boundary_mF')['4x'] == turned['4x']
+    with pytest.raises(ValueError, match="measure of .*a.csv must be one of 'boundary_mF', 'mIoU'"):
+        read_trimap_csv(tmp_path / 'a.csv', 'boundary_mIoU')
     read = read_trimap_csv(tmp_path / 'a.csv')
     assert list(read) == list(CURVES) and math.isnan(read['ms'].pop(3))
     assert read == {'32x': {1: 10.5, 3: 20.}, '4x': {1: 15., 3: 25.25}, 'ms': {1: 16.}}
@@ -41,8 +47,10 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 def test_runs_stand_together_in_a_panel_for_each_level(tmp_path: Path, figures: list) -> None:
     other = {'4x': {1: 18., 3: 28.}, '8x': {1: 11., 3: 12.}}
-    plot_trimap_runs(tmp_path / 'plot.png', {'first': CURVES, 'second': other})
+    plot_trimap_runs(
+        tmp_path / 'plot.png', {'first': CURVES, 'second': other}, measure='boundary_mF')
     (figure, ) = figures
+    assert figure.get_supylabel() == 'mean boundary F (%)'
     panels = {axes.get_title(): axes for axes in figure.axes}
     assert list(panels) == ['32x', '4x', 'ms', '8x']
     first, second = panels['4x'].lines

@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
+from .boundary_metrics import BoundaryFMetric, BoundaryIoUMetric, TrimapIoUMetric
 from .level_iou_metric import LRRIoUMetric
 from .submission import CityscapesSubmission, VOCSubmission
-from .trimap_iou_metric import TrimapIoUMetric
 
-__all__ = ['CityscapesSubmission', 'LRRIoUMetric', 'TrimapIoUMetric', 'VOCSubmission']
+__all__ = ['BoundaryFMetric', 'BoundaryIoUMetric', 'CityscapesSubmission', 'LRRIoUMetric',
+           'TrimapIoUMetric', 'VOCSubmission']

@@ -13,12 +13,19 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
-from mmseg_lrr.evaluation.image_areas import FINAL, ImageAreas, count_image, label_map, sum_areas
+from mmseg_lrr.evaluation import image_areas
+from mmseg_lrr.evaluation.image_areas import FINAL, ImageAreas, label_map
 from mmseg_lrr.evaluation.label_png import save_label_png
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.class_areas import mean_over_classes
 
-from .trimap_iou_metric import ABSENT_CLASSES, TrimapIoUMetric, absent_classes_text
+from .boundary_metrics import (
+    ABSENT_CLASSES,
+    BoundaryFMetric,
+    BoundaryIoUMetric,
+    TrimapIoUMetric,
+    absent_classes_text,
+)
 
 #: Headline score -> the name mmseg gives its scores of the classes.
 _SCORES = {'mIoU': 'IoU', 'mDice': 'Dice', 'mFscore': 'Fscore'}
@@ -26,7 +33,7 @@ _SCORES = {'mIoU': 'IoU', 'mDice': 'Dice', 'mFscore': 'Fscore'}
 
 @METRICS.register_module()
 class LRRIoUMetric(IoUMetric):
-    """IoU of the final output and of every level, and of bands around the boundaries if asked.
+    """IoU of the final output and of every level, and scores near the boundaries if asked.
 
     Reports what :class:`mmseg.evaluation.IoUMetric` reports, with two differences: pixels are
     counted in int64 (mmseg's float32 histograms stop at 2^24 pixels), and a label that is neither a
@@ -35,8 +42,9 @@ class LRRIoUMetric(IoUMetric):
 
     * For each level prediction in the data sample (``pred_sem_seg_32x``, ...; none is fine), each
       of ``iou_metrics`` is reported with the level's name: ``mIoU_32x``.
-    * ``trimap`` adds what :class:`TrimapIoUMetric` reports, from the same pass. One dict as
-      ``test_evaluator`` gives everything, which ``tools/test.py --out`` needs.
+    * ``trimap``, ``boundary_iou`` and ``boundary_f`` add what :class:`TrimapIoUMetric`,
+      :class:`BoundaryIoUMetric` and :class:`BoundaryFMetric` report, from the same pass. One dict
+      as ``test_evaluator`` gives everything, which ``tools/test.py --out`` needs.
 
     Args:
         iou_metrics: One or more of ``'mIoU'``, ``'mDice'`` and ``'mFscore'``.
@@ -47,8 +55,10 @@ class LRRIoUMetric(IoUMetric):
         nan_to_num: What undefined scores of classes count as; None leaves that to
             ``absent_classes``.
         trimap: Options of :class:`TrimapIoUMetric` (``widths``, ``boundaries``, ``csv_path``,
-            ``plot_path``); None leaves the bands out. ``ignore_index`` and what absent classes
-            count as are this metric's.
+            ``plot_path``); None leaves it out. ``ignore_index`` and what absent classes count as
+            are this metric's.
+        boundary_iou, boundary_f: The same (``widths``) of :class:`BoundaryIoUMetric` and of
+            :class:`BoundaryFMetric`.
         output_dir: Folder for the final predictions as PNG, named after the images; None writes
             none.
         format_only: Only write the predictions; for images without ground truth. Needs
@@ -57,21 +67,12 @@ class LRRIoUMetric(IoUMetric):
         ignore_index, beta, collect_device, prefix: See :class:`mmseg.evaluation.IoUMetric`.
     """
 
-    def __init__(
-        self,
-        *,
-        ignore_index: int = 255,
-        iou_metrics: str | Sequence[str] = ('mIoU', ),
-        absent_classes: str = 'skip',
-        nan_to_num: float | None = None,
-        beta: float = 1,
-        trimap: dict | None = None,
-        output_dir: str | None = None,
-        format_only: bool = False,
-        keep_results: bool = True,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-    ) -> None:
+    def __init__(self, *, ignore_index: int = 255, iou_metrics: str | Sequence[str] = ('mIoU', ),
+                 absent_classes: str = 'skip', nan_to_num: float | None = None, beta: float = 1,
+                 trimap: dict | None = None, boundary_iou: dict | None = None,
+                 boundary_f: dict | None = None, output_dir: str | None = None,
+                 format_only: bool = False, keep_results: bool = True,
+                 collect_device: str = 'cpu', prefix: str | None = None) -> None:
         names = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
         # mmseg says so when all images are tested.
         for name in names:
@@ -81,28 +82,25 @@ class LRRIoUMetric(IoUMetric):
                              '(tools/test.py: --out), got None')
         absent = ABSENT_CLASSES[checks.one_of('absent_classes', absent_classes, ABSENT_CLASSES)]
         super().__init__(
-            ignore_index=ignore_index,
-            iou_metrics=names,
-            nan_to_num=absent if nan_to_num is None else nan_to_num,
-            beta=beta,
-            output_dir=output_dir,
-            format_only=format_only,
-            collect_device=collect_device,
-            prefix=prefix,
-        )
+            ignore_index=ignore_index, iou_metrics=names, beta=beta, output_dir=output_dir,
+            nan_to_num=absent if nan_to_num is None else nan_to_num, format_only=format_only,
+            collect_device=collect_device, prefix=prefix)
         self._written: dict[str, str] = {}
-        self.trimap: TrimapIoUMetric | None = None
-        if trimap is not None:
-            self.trimap = TrimapIoUMetric(
-                ignore_index=ignore_index, absent_classes=absent_classes, **trimap)
-            self.trimap.absent = self.nan_to_num
+        self.near_boundaries = [
+            kind(ignore_index=ignore_index, **options) for kind, options in (
+                (TrimapIoUMetric, trimap), (BoundaryIoUMetric, boundary_iou),
+                (BoundaryFMetric, boundary_f)) if options is not None]
+        for metric in self.near_boundaries:
+            metric.absent = self.nan_to_num
+        # The trimap's bands and the rest are the whole image.
+        self._whole = [image_areas.trimap_counts] if trimap is None else []
 
     @IoUMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict | None) -> None:
         """Set the meta information of the data set, whose ``classes`` are counted."""
         self._dataset_meta = dataset_meta
-        if self.trimap is not None:
-            self.trimap.dataset_meta = dataset_meta
+        for metric in self.near_boundaries:
+            metric.dataset_meta = dataset_meta
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Append one entry per image to ``self.results``, and write its PNG if asked.
@@ -117,16 +115,12 @@ class LRRIoUMetric(IoUMetric):
         """
         for data_sample in data_samples:
             # An image that fails leaves no entry, so that a test loop may go on without it.
-            entry = None if self.format_only else self._count(data_sample)
+            entry = [] if self.format_only else [image_areas.count_image(
+                data_sample, len(self.dataset_meta['classes']), self.ignore_index,
+                [*self._whole, *(metric.measure for metric in self.near_boundaries)])]
             if self.output_dir is not None:
                 self._write_prediction(data_sample)
-            if entry is not None:
-                self.results.append(entry)
-
-    def _count(self, data_sample: dict) -> ImageAreas:
-        if self.trimap is not None:
-            return self.trimap.count(data_sample)
-        return count_image(data_sample, len(self.dataset_meta['classes']), self.ignore_index)
+            self.results += entry
 
     def _write_prediction(self, data_sample: dict) -> None:
         """Write the final prediction as mmseg does: class ids, +1 if label 0 was removed."""
@@ -138,26 +132,24 @@ class LRRIoUMetric(IoUMetric):
             raise ValueError(f'{other} and {image} would both be written to {path}')
         save_label_png(path, labels)
 
-    def compute_metrics(self, results: list[ImageAreas]) -> dict[str, float]:
+    def compute_metrics(self, results: list[list[ImageAreas]]) -> dict[str, float]:
         """Report all scores and log mmseg's table of classes and one of levels.
 
         Args:
             results: The entries of all images.
 
         Returns:
-            Name -> percent: mmseg's names, the levels' and the bands'.
+            Name -> percent: mmseg's names, the levels', and those of the other metrics.
         """
         logger = MMLogger.get_current_instance()
         if self.format_only:
             print_log(f'the predictions are in {self.output_dir}', logger)
             return {}
-        # The groups are the bands and the rest; together they are the image. float64 holds these
-        # whole numbers exactly, and mmseg's divisions keep the type they are given.
-        areas = sum_areas(results, len(self.dataset_meta['classes'])).sum(axis=1)
-        totals = {
-            output: _toolbox_areas(torch.from_numpy(counts))
-            for output, counts in zip(results[0].outputs, areas.astype(np.float64), strict=True)
-        }
+        parts = list(zip(*results, strict=True)) or [()]
+        # float64 holds these whole numbers exactly, and mmseg's divisions keep their type.
+        areas = image_areas.sum_areas(parts[0], len(self.dataset_meta['classes'])).sum(axis=1)
+        totals = {output: _toolbox_areas(torch.from_numpy(counts)) for output, counts in zip(
+            parts[0][0].outputs, areas.astype(np.float64), strict=True)}
         metrics = super().compute_metrics([totals[FINAL]])
         table = PrettyTable(['output', *self.metrics])
         for output, total in totals.items():
@@ -172,8 +164,8 @@ class LRRIoUMetric(IoUMetric):
                 metrics.update((f'{name}_{output}', score) for name, score in scores.items())
         print_log(f'per level results; {absent_classes_text(self.nan_to_num)}:\n'
                   f'{table.get_string()}', logger)
-        if self.trimap is not None:
-            metrics.update(self.trimap.compute_metrics(results))
+        for metric, entries in zip(self.near_boundaries, parts[len(self._whole):], strict=True):
+            metrics.update(metric.compute_metrics(entries))
         return metrics
 
 

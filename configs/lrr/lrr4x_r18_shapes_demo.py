@@ -1,6 +1,6 @@
 """LRR-4x with a ResNet-18 on the demo's shapes.
 
-Reproduces nothing of the paper; shows the whole system at work. Expect about 42 % mIoU at 4x and 30
+Reproduces nothing of the paper; shows the whole system at work. Expect about 45 % mIoU at 4x and 34
 % at 32x (README.md).
 Command: ``python tools/demo.py``.
 Cost: 3k images (400 iterations of 8) at 4 GFLOP each, 11 M weights; about five minutes on two CPU

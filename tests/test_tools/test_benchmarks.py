@@ -84,6 +84,19 @@ def test_heads_writes_all_ratios(printed: Callable, tmp_path: Path) -> None:
     assert all(math.isfinite(value) and value > 0 for value in ratios.values())
 
 
+def test_class_gating_is_timed_beside_others(printed: Callable, monkeypatch: pytest.MonkeyPatch
+                                             ) -> None:
+    model = heads.build_model('SegFormer', 5)
+    monkeypatch.setattr(heads, 'build_model', lambda name, classes: model)
+    counts, reconstruct = [], heads.lrr_level.reconstruct
+    monkeypatch.setattr(heads.lrr_level, 'reconstruct', lambda coefficients, bases: counts.append(
+        len(bases)) or reconstruct(coefficients, bases))
+    rows = printed(heads, *SMALL, '--classes-active', 2, 3)
+    assert [row[0] for row in rows] == ['active', 'all', '2', '3'] * 2
+    assert all(float(cell) > 0 for row in (*rows[1:4], *rows[5:]) for cell in row[1:])
+    assert counts[:12] == [2, 2, 2, 3, 3, 3] * 2  # a round for warming up, and one that is timed
+
+
 def test_bytes_kept_for_the_backward_pass(printed: Callable, monkeypatch: pytest.MonkeyPatch
                                           ) -> None:
     x, given = torch.randn(10, requires_grad=True), torch.randn(10)

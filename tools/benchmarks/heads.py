@@ -409,10 +409,11 @@ def gate_table(path: str, checkpoint: str) -> str:
 
         with mock.patch.object(lrr_level, 'varying_classes', count):
             result = run_test(cfg, checkpoint)
-        levels = np.reshape(counts, (-1, len(cfg.model.decode_head.in_channels) - 1)).mean(axis=0)
-        rows.append((threshold, ', '.join(f'{mean:.1f}' for mean in levels) if counts else 'all',
-                     *(f'{result.metrics[name]:.2f}' for name in ('mIoU', 'trimap_mIoU@3')),
-                     result.seconds_per_image))
+        levels = np.reshape(counts, (-1, len(cfg.model.decode_head.in_channels) - 1))
+        active = [f'{mean:.1f}' for mean in levels.mean(axis=0)] if threshold else ['all']
+        rows.append((threshold, ', '.join(active), *(
+            f'{result.metrics[name]:.2f}' for name in ('mIoU', 'trimap_mIoU@3')),
+            result.seconds_per_image))
     return table('Class gating of a trained network', (
         'threshold', 'active classes, coarse to fine', 'mIoU', 'trimap 3 px', 's / image'), rows)
 

@@ -17,6 +17,7 @@ import textbook
 import torch
 from mmengine.config import Config
 
+from mmseg_lrr.apis.testing import TestResult
 from mmseg_lrr.models.post_processing.dense_crf import DenseCRF
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
 
@@ -82,6 +83,35 @@ def test_heads_writes_all_ratios(printed: Callable, tmp_path: Path) -> None:
         'reconstruction_train', 'head_forward', 'head_train', 'head_over_its_convolutions',
         'head_train_peak_memory', 'end_to_end_vs_deeplabv3plus', 'targets_every_pixel', 'targets'}
     assert all(math.isfinite(value) and value > 0 for value in ratios.values())
+
+
+def test_class_gating_is_timed_beside_others(printed: Callable, monkeypatch: pytest.MonkeyPatch
+                                             ) -> None:
+    model = heads.build_model('SegFormer', 5)
+    monkeypatch.setattr(heads, 'build_model', lambda name, classes: model)
+    counts, reconstruct = [], heads.lrr_level.reconstruct
+    monkeypatch.setattr(heads.lrr_level, 'reconstruct', lambda coefficients, bases: counts.append(
+        len(bases)) or reconstruct(coefficients, bases))
+    rows = printed(heads, *SMALL, '--classes-active', 2, 3)
+    assert [row[0] for row in rows] == ['active', 'all', '2', '3'] * 2
+    assert all(float(cell) > 0 for row in (*rows[1:4], *rows[5:]) for cell in row[1:])
+    assert counts[:12] == [2, 2, 2, 3, 3, 3] * 2  # a round for warming up, and one that is timed
+
+
+def test_gating_of_a_trained_network(printed: Callable, repo_root: Path,
+                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_test(cfg: Config, checkpoint: str) -> TestResult:
+        threshold = cfg.model.test_cfg.class_threshold
+        if threshold:  # two images of 32x, 16x and 8x scores, one with two classes, one with none
+            for scores in [torch.tensor([[[[0., 10.]], [[0., 0.]], [[-30., -30.]]]])] * 3 + [
+                    torch.zeros(1, 3, 1, 2)] * 3:
+                heads.lrr_level.varying_classes(scores, threshold)
+        return TestResult({'mIoU': 50 - threshold, 'trimap_mIoU@3': 30.}, 2, 0.5)
+
+    monkeypatch.setattr(heads, 'run_test', run_test)
+    rows = printed(heads, '--gate', repo_root / 'configs/lrr/lrr4x_r18_camvid.py', 'x.pth')
+    assert rows[1] == ['0', 'all', '50.00', '30.00', '0.5']
+    assert rows[4] == ['0.1', '1.0, 1.0, 1.0', '49.90', '30.00', '0.5'] and len(rows) == 6
 
 
 def test_bytes_kept_for_the_backward_pass(printed: Callable, monkeypatch: pytest.MonkeyPatch

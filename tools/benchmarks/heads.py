@@ -2,6 +2,8 @@
 """Time this head against a textbook port, part by part, and whole models against mmseg's.
 
     python tools/benchmarks/heads.py [--parts PART ...] [--json FILE] [--models] [--growth]
+    python tools/benchmarks/heads.py --classes 21 150 --classes-active 2 5 10
+    python tools/benchmarks/heads.py --gate CONFIG CHECKPOINT
 
 Every figure is the median of several rounds in which all ways are timed in turn, so that a
 machine's moods hit all alike; ratios are of medians of one run. Labels are blocks of 64 pixels,
@@ -11,6 +13,7 @@ models' is with all of a model's own losses. The part cost counts one training s
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import platform
@@ -21,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 # Before mmseg: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
@@ -43,7 +47,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmseg_lrr.apis.testing import run_test
 from mmseg_lrr.models import BoundaryMask, LRRHead
+from mmseg_lrr.models.layers import lrr_level
+from mmseg_lrr.ops.class_gating import varying_classes
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
 from mmseg_lrr.ops.pyramid import subsample_labels
 from mmseg_lrr.ops.reconstruction import reconstruct
@@ -146,17 +153,17 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -
     return '\n'.join(lines) + '\n'
 
 
-def build_head(num_classes: int, device: str) -> LRRHead:
-    """Build an LRR-4x of ResNet-50's widths with the recipes' 1x1 filters, without DE.
+def build_head(num_classes: int, device: str, kernel_size: int = 1) -> LRRHead:
+    """Build an LRR-4x of ResNet-50's widths without DE, with the recipes' filters by default.
 
     Its scores on :func:`build_features` have a standard deviation of 2: the time of the textbook's
     pooling depends on the values, and is least where all are nearly equal.
     """
     torch.manual_seed(0)
-    head = LRRHead(in_channels=CHANNELS, num_classes=num_classes, kernel_size=1,
+    head = LRRHead(in_channels=CHANNELS, num_classes=num_classes, kernel_size=kernel_size,
                    upsample_border='replicate', dilation_erosion=None)
     for level in head.levels.values():
-        nn.init.normal_(level.coefficients.weight, std=0.025)
+        nn.init.normal_(level.coefficients.weight, std=0.025 / kernel_size)
     return head.to(device)
 
 
@@ -347,6 +354,70 @@ def compare_models(args: argparse.Namespace, size: int, classes: int, more: bool
     return forward, table('Whole models, ResNet-101', header, rows)
 
 
+def compare_gating(args: argparse.Namespace, classes: int, kernel_size: int
+                   ) -> tuple[dict[str, float], str]:
+    """Time the head and its whole model with some classes active, beside all of them."""
+    head, features = build_head(classes, args.device, kernel_size), build_features(
+        args.size, 1, args.device)
+    others = {name: build_model(name, classes).to(args.device)
+              for name in ('DeepLabV3+', 'SegFormer')}
+    backbone = others['SegFormer'].backbone
+    image = torch.randn(1, 3, args.size, args.size, device=args.device)
+
+    def gated(active: int, features: list[Tensor]) -> None:
+        def choose(*given: object) -> tuple[Tensor, Tensor]:
+            varying, rest = varying_classes(*given)  # it takes its time, but its answer is set
+            return (torch.arange(classes, device=varying.device) < active)[None], rest
+
+        with mock.patch.object(lrr_level, 'varying_classes', choose):
+            head.forward_levels(features, class_threshold=0.1)
+
+    ways = {'all': head.forward_levels} | {
+        active: partial(gated, active) for active in args.classes_active}
+    with torch.no_grad():
+        alone = seconds({name: partial(way, features) for name, way in ways.items()}, args)
+        whole = seconds({name: lambda way=way: way(backbone(image)) for name, way in ways.items()}
+                        | {name: partial(model, image) for name, model in others.items()}, args)
+    rows, ratios = [], {}
+    for active, taken in alone.items():
+        found = [alone['all'] / taken, *(whole[name] / whole[active] for name in others)]
+        rows.append((active, taken, found[0], whole[active], *found[1:]))
+        ratios |= {f'gated_{kernel_size}x{kernel_size}_{active}_of_{classes}_{key}': ratio for
+                   key, ratio in zip(('head', 'vs_deeplabv3plus', 'vs_segformer'), found,
+                                     strict=True)}
+    return ratios, table(
+        f'Class gating, {classes} classes, {kernel_size}x{kernel_size} filters',
+        ('active', 'head, s', 'all / active', 'LRR-4x R101, s', 'DeepLabV3+ / LRR-4x',
+         'SegFormer / LRR-4x'), rows)
+
+
+def gate_table(path: str, checkpoint: str) -> str:
+    """Test a trained network at several thresholds of class gating; 0 is all classes."""
+    rows = []
+    for threshold in (0, 0.01, 0.03, 0.1, 0.3):
+        cfg = Config.fromfile(path)
+        cfg.work_dir, cfg.log_level = 'work_dirs/gate', 'WARNING'
+        cfg.model.test_cfg.update(level_outputs=False, class_threshold=threshold)
+        cfg.test_evaluator = dict(
+            type='LRRIoUMetric', iou_metrics=['mIoU'], trimap=dict(widths=[3]))
+        counts: list[float] = []
+
+        def count(*given: object, counts: list[float] = counts) -> tuple[Tensor, Tensor]:
+            varying, rest = varying_classes(*given)
+            counts.append(float(varying.sum()) / len(varying))
+            return varying, rest
+
+        with mock.patch.object(lrr_level, 'varying_classes', count):
+            result = run_test(cfg, checkpoint)
+        levels = np.reshape(counts, (-1, len(cfg.model.decode_head.in_channels) - 1))
+        active = [f'{mean:.1f}' for mean in levels.mean(axis=0)] if threshold else ['all']
+        rows.append((threshold, ', '.join(active), *(
+            f'{result.metrics[name]:.2f}' for name in ('mIoU', 'trimap_mIoU@3')),
+            result.seconds_per_image))
+    return table('Class gating of a trained network', (
+        'threshold', 'active classes, coarse to fine', 'mIoU', 'trimap 3 px', 's / image'), rows)
+
+
 def growth_table(args: argparse.Namespace) -> str:
     """Compare the chosen parts and whole models at other sizes and numbers of classes."""
     rows = []
@@ -424,8 +495,9 @@ def cost_table(args: argparse.Namespace) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--parts', nargs='+', choices=(*PARTS, 'cost'), default=PARTS,
-                        help=f'what to measure (default: {" ".join(PARTS)})')
+    parser.add_argument('--parts', nargs='+', choices=(*PARTS, 'cost'),
+                        help=f'what to measure (default: {" ".join(PARTS)}; none '
+                        'with --classes-active or --gate)')
     parser.add_argument('--json', type=Path, help='file for the ratios')
     parser.add_argument('--runs', type=int, default=5,
                         help='rounds whose median is taken (default: %(default)s)')
@@ -433,7 +505,12 @@ def main() -> None:
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
     parser.add_argument('--size', type=int, default=512,
                         help='side of the image, a multiple of 64 (default: %(default)s)')
-    parser.add_argument('--classes', type=int, default=21, help='default: %(default)s')
+    parser.add_argument('--classes', type=int, nargs='+', default=[21],
+                        help='one number; several for --classes-active (default: 21)')
+    parser.add_argument('--classes-active', type=int, nargs='+', default=[], metavar='N',
+                        help='time class gating with N of the classes, filters of 1x1 and 5x5')
+    parser.add_argument('--gate', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
+                        help='test a trained network at several thresholds of class gating')
     parser.add_argument('--models', action='store_true',
                         help='more models than DeepLabV3+, with MACs, training step and memory')
     parser.add_argument('--growth', action='store_true',
@@ -444,12 +521,19 @@ def main() -> None:
     parser.add_argument('--tflops', type=float, default=20, help='of cost: 10^12 operations per '
                         'second that a GPU keeps up (default: %(default)s)')
     args = parser.parse_args()
+    args.parts = args.parts or (() if args.classes_active or args.gate else PARTS)
+    all_classes, args.classes = args.classes, args.classes[0]
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     init_default_scope('mmseg')
     print(f'{device_line(args.device)}; batch 1, median of {args.runs}\n')
     ratios, text = compare_parts(args, args.size, args.classes)
     print(text)
+    gated = itertools.product(all_classes, (1, 5)) if args.classes_active else ()
+    for classes, kernel_size in gated:
+        found, text = compare_gating(args, classes, kernel_size)
+        ratios |= found
+        print(text)
     if 'memory' in args.parts:
         found, text = compare_memory(args)
         ratios |= found
@@ -460,6 +544,8 @@ def main() -> None:
         print(text)
     if args.growth:
         print(growth_table(args))
+    if args.gate:
+        print(gate_table(*args.gate))
     if 'cost' in args.parts:
         print(cost_table(args))
     if args.json:

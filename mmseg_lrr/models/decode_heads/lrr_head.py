@@ -101,6 +101,7 @@ class LRRHead(BaseDecodeHead):
             raise ValueError(f'strides must have one stride for each of in_channels={in_channels}, '
                              f'got {list(self.strides)}')
         self.num_bases, self.with_cp = num_bases, with_cp
+        self.masked = boundary_mask is not None
         # From here on everything is by name, coarse to fine.
         geometry = pyramid_levels(self.strides, reconstruction_factor,
                                   (boundary_mask or {}).get('window'))
@@ -112,7 +113,7 @@ class LRRHead(BaseDecodeHead):
         self.levels = nn.ModuleDict()
         for level in geometry:
             mask = None
-            if boundary_mask is not None and level is not geometry[0]:
+            if self.masked and level is not geometry[0]:
                 mask = MODELS.build({**boundary_mask, 'window': level.window})
             self.levels[level.name] = LRRLevel(
                 in_channels=channels[level.name], factor=level.factor, mask=mask,
@@ -145,31 +146,44 @@ class LRRHead(BaseDecodeHead):
         """Scores (N, C, H, W) of the finest level, at its own resolution."""
         return list(self.forward_levels(inputs).values())[-1]
 
-    def forward_levels(self, inputs: Sequence[Tensor], *,
-                       last_level: str | None = None) -> dict[str, Tensor]:
+    def forward_levels(self, inputs: Sequence[Tensor], *, last_level: str | None = None,
+                       class_threshold: float = 0.) -> dict[str, Tensor]:
         """Compute the scores of every level.
 
         Args:
             inputs: The backbone's feature maps.
             last_level: Stop after this level; nothing finer is computed. Default: the finest.
+            class_threshold: Class gating, for testing: at each masked level an image's classes get
+                detail whose probabilities at the coarser level differ by more than this between two
+                of its pixels (docs/method.md, "Testing"). 0: all of them get it.
 
         Returns:
             ``{'32x': (N, C, h, w), ..., '4x': (N, C, H, W)}``, coarse to fine, each at its own
             resolution (at u = 4, 1/8, 1/4, 1/2 and 1/1 of the input, rounded up to whole blocks).
         """
         checks.one_of('last_level', last_level, (None, *self.levels))
+        self.check_class_threshold(class_threshold)
         features = self._features(inputs)
         scores: dict[str, Tensor] = {}
         coarser = None
         for name, level in self.levels.items():
+            given = features[name], coarser, class_threshold
             if self.with_cp and self.training and torch.is_grad_enabled():
-                coarser = checkpoint(level, features[name], coarser, use_reentrant=False)
+                coarser = checkpoint(level, *given, use_reentrant=False)
             else:
-                coarser = level(features[name], coarser)
+                coarser = level(*given)
             scores[name] = coarser
             if name == last_level:
                 break
         return scores
+
+    def check_class_threshold(self, value: float) -> None:
+        """Refuse a ``class_threshold`` that is no probability, or that finds no masks."""
+        if not 0 <= value <= 1:
+            raise ValueError(f'class_threshold must be a probability, from 0 to 1, got {value}')
+        if value and not self.masked:
+            raise ValueError(f'class_threshold={value} needs boundary masks, and this head has '
+                             'boundary_mask=None')
 
     def _features(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
         """The feature maps that are read, by level, coarse to fine."""
@@ -247,13 +261,16 @@ class LRRHead(BaseDecodeHead):
         Args:
             inputs: The backbone's feature maps.
             all_levels: Whether all levels are given, or the last one alone.
-            test_cfg: The segmentor's; ``last_level`` is that of :meth:`forward_levels`.
+            test_cfg: The segmentor's; ``last_level`` and ``class_threshold`` are those of
+                :meth:`forward_levels`.
 
         Returns:
             By level, coarse to fine: scores (N, C, h, w) and their stride in input pixels.
         """
         features = self._features(inputs)
-        scores = self.forward_levels(inputs, last_level=(test_cfg or {}).get('last_level'))
+        test_cfg = test_cfg or {}
+        scores = self.forward_levels(inputs, last_level=test_cfg.get('last_level'),
+                                     class_threshold=test_cfg.get('class_threshold', 0))
         finer = dict(pairwise(self.levels))
         outputs = {}
         for name in scores if all_levels else [list(scores)[-1]]:

@@ -3,10 +3,15 @@
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_lrr.ops import checks
+from mmseg_lrr.ops.class_gating import varying_classes
+from mmseg_lrr.ops.precision import full_precision
 from mmseg_lrr.ops.pyramid import crop
+from mmseg_lrr.ops.reconstruction import reconstruct
 from mmseg_lrr.ops.resampling import BORDERS, upsample2x
 
 from .basis_reconstruction import BasisReconstruction
@@ -46,26 +51,63 @@ class LRRLevel(nn.Module):
         self.upsample_factor = upsample_factor
         self.upsample_border = checks.one_of('upsample_border', upsample_border, BORDERS)
 
-    def forward(self, feature: Tensor, coarser: Tensor | None = None) -> Tensor:
+    def forward(self, feature: Tensor, coarser: Tensor | None = None,
+                class_threshold: float = 0.) -> Tensor:
         """Compute the scores of this level.
 
         Args:
             feature: (N, in_channels, h, w).
             coarser: Scores of the next coarser level, or None for the coarsest level of all.
+            class_threshold: Above 0, a masked level adds, image by image, the detail of those
+                classes alone whose probability varies by more at the coarser level; others have
+                masks of about that, or less. In testing.
 
         Returns:
             (N, C, u * h, u * w).
         """
         if coarser is None:
             return self.detail(feature)
+        if class_threshold > 0 and self.mask is not None:
+            return self._gated(feature, coarser, class_threshold)
         scores = self.upsample(coarser, feature.shape[2:])
         if self.mask is None:
             return scores + self.detail(feature)
         return scores + self.mask(scores) * self.detail(feature)
 
-    def detail(self, feature: Tensor) -> Tensor:
-        """(N, in_channels, h, w) feature map -> (N, C, u * h, u * w), painted with the bases."""
-        return self.reconstruction(self.coefficients(feature))
+    def _gated(self, feature: Tensor, coarser: Tensor, threshold: float) -> Tensor:
+        """Add the masked detail of the classes that vary alone, image by image."""
+        scores = full_precision(self.upsample(coarser, feature.shape[2:]))
+        if self.upsample_factor == 1:  # still the coarser level's own
+            scores = scores.clone()
+        varying, rest = varying_classes(coarser, threshold)
+        counts = varying.sum(dim=1)
+        others = (varying.shape[1] - counts).clamp(min=1).to(rest).log().view(-1, 1, 1, 1)
+        rest = self.upsample(rest, feature.shape[2:]) + others
+        order = varying.byte().argsort(dim=1, descending=True, stable=True)
+        for image, count in enumerate(counts.tolist()):  # the one wait for a GPU
+            here = slice(image, image + 1)
+            if count == varying.shape[1]:
+                scores[here] += self.mask(scores[here]) * self.detail(feature[here])
+            elif count:
+                classes = order[image, :count]
+                # One more channel has the others' part in the sum of the softmax.
+                mask = self.mask(torch.cat([scores[here, classes], rest[here]], dim=1))[:, :-1]
+                scores[image].index_add_(
+                    0, classes, (mask * self.detail(feature[here], classes))[0])
+        return scores
+
+    def detail(self, feature: Tensor, classes: Tensor | None = None) -> Tensor:
+        """(N, in_channels, h, w) feature map -> (N, C, u * h, u * w), painted with the bases.
+
+        With indices of A ``classes``, of these alone: (N, A, u * h, u * w).
+        """
+        if classes is None:
+            return self.reconstruction(self.coefficients(feature))
+        conv, bases = self.coefficients, self.reconstruction.bases
+        weight, bias = (item.unflatten(0, bases.shape[:2])[classes].flatten(0, 1)
+                        for item in (conv.weight, conv.bias))
+        coefficients = F.conv2d(feature, weight, bias, padding=conv.padding)
+        return reconstruct(coefficients, bases[classes])
 
     def upsample(self, coarser: Tensor, size: Sequence[int]) -> Tensor:
         """Bring coarser scores to this level's resolution, cut to its feature map.

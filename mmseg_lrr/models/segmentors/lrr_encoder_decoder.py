@@ -20,7 +20,8 @@ from .crf_step import CRFStep
 from .restore import log_probabilities, restore_to_original, set_prediction, softmax
 
 _MODES = ('whole', 'slide', 'halves')
-_TEST_OPTIONS = ('mode', 'crop_size', 'stride', 'level_outputs', 'last_level', 'crf')
+_LEVEL_OPTIONS = ('level_outputs', 'last_level', 'class_threshold')
+_TEST_OPTIONS = ('mode', 'crop_size', 'stride', *_LEVEL_OPTIONS, 'crf')
 # Column limits in 1/64 of the width: the two crops, and what each of them serves.
 _HALF_CROPS = ((0, 40), (24, 64))
 _HALF_SERVES = ((0, 35), (29, 64))
@@ -45,6 +46,8 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
             - ``level_outputs`` (bool): store each level's prediction too, as
               ``pred_sem_seg_32x``, ..., for ``LRRIoUMetric``.
             - ``last_level`` (str): stop after this level, e.g. ``'16x'``.
+            - ``class_threshold`` (float): e.g. 0.1; leave out the detail of classes whose
+              probability varies by no more over the image at the coarser level. 0: none.
             - ``crf`` (dict): config of a CRF for the final output, e.g.
               ``dict(type='DenseCRF', preset='deeplab_v2_vgg16')``. The pipeline must carry the
               photograph (``KeepOriginalImage``).
@@ -65,9 +68,10 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
                 raise ValueError('test_cfg.stride must not exceed test_cfg.crop_size (pixels would '
                                  f'be left out), got {self.window_step} and {self.window}')
         self.level_outputs = test_cfg.get('level_outputs', False)
-        if not hasattr(self.decode_head, 'level_scores') and (
-                self.level_outputs or test_cfg.get('last_level')):
-            raise ValueError('test_cfg.level_outputs and last_level need a head with levels '
+        if hasattr(self.decode_head, 'level_scores'):
+            self.decode_head.check_class_threshold(test_cfg.get('class_threshold', 0))
+        elif any(map(test_cfg.get, _LEVEL_OPTIONS)):
+            raise ValueError(f'test_cfg: {", ".join(_LEVEL_OPTIONS)} need a head with levels '
                              f'(LRRHead), got {type(self.decode_head).__name__}')
         self._build_crf(test_cfg.get('crf'))
 

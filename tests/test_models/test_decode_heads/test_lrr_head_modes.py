@@ -80,6 +80,23 @@ def test_stopping_at_a_level(level: str, count: int, mask: dict | None) -> None:
     assert all(torch.equal(item, all_masks[name]) for name, item in masks.items())
 
 
+@torch.no_grad()
+def test_class_gating() -> None:
+    """What the head and its test_cfg pass on; a level's own arithmetic has a test beside it."""
+    head, maps = build(), features(130, 190)
+    whole, gated = head.forward_levels(maps), head.forward_levels(maps, class_threshold=0.7)
+    coarser = None
+    for (name, level), feature in zip(head.levels.items(), reversed(maps), strict=True):
+        coarser = level(feature, coarser, 0.7)
+        assert torch.equal(coarser, gated[name])
+        assert torch.equal(coarser, whole[name]) == (name == '32x')
+    judged = head.level_scores(maps, test_cfg=dict(class_threshold=0.7, last_level='8x'))
+    assert list(judged) == ['32x', '16x', '8x']
+    stopped = head.levels['4x'].upsample(gated['8x'], maps[0].shape[2:])
+    assert torch.equal(judged['8x'][0], stopped)
+    assert_same(head.forward_levels(maps, class_threshold=1e-9).values(), whole.values(), 1e-6)
+
+
 def test_checkpointing_gives_the_same_gradients() -> None:
     found = []
     for with_cp in (False, True):
@@ -104,13 +121,14 @@ def test_channels_last() -> None:
     assert_same(gradients(head, head.forward_levels, maps), expected_gradients, 1e-5)
 
 
+@pytest.mark.parametrize('class_threshold', [0, 0.4])
 @pytest.mark.parametrize('dtype, relative', [(torch.bfloat16, 0.03), (torch.float16, 0.005)])
-def test_autocast(dtype: torch.dtype, relative: float) -> None:
+def test_autocast(dtype: torch.dtype, relative: float, class_threshold: float) -> None:
     """Only the convolutions round to the short type: 8 bits of bfloat16, 11 of float16."""
     head = build()
-    expected = head.forward_levels(features())
+    expected = head.forward_levels(features(), class_threshold=class_threshold)
     with torch.autocast('cpu', dtype=dtype):
-        scores = head.forward_levels(features())
+        scores = head.forward_levels(features(), class_threshold=class_threshold)
     assert_same(scores.values(), expected.values(), relative)
 
 
@@ -176,3 +194,12 @@ def test_a_training_step_never_waits_for_the_device(options: dict) -> None:
     with NoSynchronisation():
         loss(head, 'meta').backward()
     assert all(parameter.grad.device.type == 'meta' for parameter in head.parameters())
+
+
+@torch.no_grad()
+def test_class_gating_waits_once_a_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, read = [], torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, 'tolist', lambda self: waits.append(1) or read(self))
+    with NoSynchronisation():
+        build().forward_levels(features(), class_threshold=0.4)
+    assert len(waits) == 3

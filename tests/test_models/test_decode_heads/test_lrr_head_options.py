@@ -89,6 +89,15 @@ def test_last_level_that_is_not_there() -> None:
         build().forward_levels([], last_level='2x')
 
 
+@pytest.mark.parametrize(('options', 'threshold', 'message'), [
+    (dict(), 10, 'class_threshold must be a probability, from 0 to 1, got 10'),
+    (dict(boundary_mask=None), 0.1, 'class_threshold=0.1 needs boundary masks'),
+])
+def test_class_thresholds_that_cannot_be(options: dict, threshold: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(**options).forward_levels([], class_threshold=threshold)
+
+
 def older_names(head: LRRHead) -> dict[str, torch.Tensor]:
     """The state of a head as it was written when levels were no modules."""
     state = {}

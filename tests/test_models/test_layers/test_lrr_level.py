@@ -12,7 +12,8 @@ from ... import references
 
 
 def random_level(**options) -> LRRLevel:
-    level = LRRLevel(in_channels=3, num_classes=2, num_bases=4, kernel_size=3, **options).double()
+    options = dict(num_classes=2) | options
+    level = LRRLevel(in_channels=3, num_bases=4, kernel_size=3, **options).double()
     for tensor in level.state_dict().values():
         nn.init.normal_(tensor)
     return level
@@ -47,6 +48,35 @@ def test_an_equally_fine_coarser_level_is_not_upsampled() -> None:
     coarser = torch.randn(2, 2, 16, 24, dtype=torch.float64)
     expected = coarser.numpy()[:, :, :12, :20] + detail_of(level, feature)
     np.testing.assert_allclose(level(feature, coarser).numpy(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(('border', 'step'), [('zeros', 2), ('replicate', 2), ('zeros', 1)])
+@torch.no_grad()
+def test_only_classes_that_vary_get_detail(border: str, step: int) -> None:
+    """Against all classes' masks and details, without the details of those that hardly vary."""
+    level = random_level(num_classes=5, mask=BoundaryMask(window=5), upsample_border=border,
+                         upsample_factor=step)
+    feature = torch.randn(3, 3, 3, 5, dtype=torch.float64)
+    coarser = 3 * torch.randn(3, 5, 16 // step, 24 // step, dtype=torch.float64)
+    coarser[0, 3] = -coarser[0, 1]  # one of the two always has a score above 0
+    # Others that differ by constants (in a border of zeros: not at all) upsample as their sum does.
+    coarser[0, ::2] = coarser[0, :1] / 6 - 5 + (torch.arange(3)[:, None, None] / 2
+                                                if border == 'replicate' else 0)
+    coarser[2] = torch.randn(5, 1, 1) + 0.01 * torch.randn_like(coarser[2])
+    before, scores = coarser.clone(), coarser.numpy()
+    p = references.softmax(scores)
+    varies = p.max(axis=(2, 3)) - p.min(axis=(2, 3)) > 0.1
+    assert varies.tolist() == [[False, True, False, True, False], [True] * 5, [False] * 5]
+    detail = detail_of(level, feature) * varies[:, :, None, None]
+    expected = references.pyramid(
+        [scores, detail], windows=[None, 5], border=border, steps=[1, step])[1]
+    actual = level(feature, coarser, 0.1)
+    np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-10, atol=1e-10)
+    assert torch.equal(coarser, before)
+    for image in range(3):
+        here = slice(image, image + 1)
+        alone = level(feature[here], coarser[here], 0.1)
+        torch.testing.assert_close(alone, actual[here], rtol=1e-12, atol=1e-12)
 
 
 # Rounded down, or of a dilated backbone, on either axis.

@@ -240,6 +240,7 @@ def test_a_head_without_levels_works() -> None:
 @pytest.mark.parametrize('test_cfg, message', [
     (dict(mode='half'), "test_cfg.mode must be one of 'whole', 'slide', 'halves', got 'half'"),
     (dict(mode='slide', crop_size=(4, 4), stride=(4, 5)), 'stride must not exceed'),
+    (dict(class_threshold=10), 'class_threshold must be .* got 10'),
 ])
 def test_bad_options_are_refused(test_cfg: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -254,8 +255,9 @@ def test_a_prediction_that_is_no_number_is_refused() -> None:
         predict(model, single_pipeline(), random_image(40, 50))
 
 
-def test_level_outputs_need_a_head_with_levels() -> None:
+@pytest.mark.parametrize('option', [dict(level_outputs=True), dict(class_threshold=0.1)])
+def test_options_that_need_a_head_with_levels(option: dict) -> None:
     config = {**stock_config(), 'type': 'LRREncoderDecoder'}
-    config['test_cfg'] = dict(mode='whole', level_outputs=True)
+    config['test_cfg'] = dict(mode='whole', **option)
     with pytest.raises(ValueError, match='need a head with levels .* got FCNHead'):
         build(config)

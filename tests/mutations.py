@@ -27,6 +27,7 @@ DE_OPS, BASES, SLIDING = 'ops/dilation_erosion.py', 'ops/bases.py', 'ops/sliding
 RECONSTRUCTION, RESAMPLING = 'ops/reconstruction.py', 'ops/resampling.py'
 CE, DE_LOSS = 'models/losses/level_cross_entropy.py', 'models/losses/dilation_erosion_loss.py'
 SCALES, PREPROCESSOR = 'datasets/transforms/scale_augmentation.py', 'models/data_preprocessor.py'
+RATES = 'engine/hooks/coefficient_rates_hook.py'
 NEAR_BOUNDARIES = 'evaluation/metrics/boundary_metrics.py'
 RESTORE, SEGMENTOR = 'models/segmentors/restore.py', 'models/segmentors/lrr_encoder_decoder.py'
 
@@ -40,6 +41,12 @@ CONVERTER_TESTS = 'test_converters/test_matconvnet.py test_tools/test_model_conv
 
 #: Name; file of the package; its text and what it becomes; the tests nearest to it.
 MUTATIONS = [
+    ('rates: adaptive as SGD', RATES, '(0.5 if adaptive else 1)', '1',
+     'test_engine/test_coefficient_rates_hook.py'),
+    ('rates: schedule left behind', RATES, "group['initial_lr'] *= factor", 'pass',
+     'test_engine/test_coefficient_rates_hook.py'),
+    ('rates: measured again when resumed', RATES, 'if runner.iter > 0:', 'if False:',
+     'test_engine/test_coefficient_rates_hook.py'),
     # The head.
     ('detail without its mask', LEVEL, 'scores + self.mask(scores) * ', 'scores + ',
      f'{LAYER_TESTS} {HEAD_TESTS}'),

@@ -43,7 +43,7 @@ CONVERTER_TESTS = 'test_converters/test_matconvnet.py test_tools/test_model_conv
 MUTATIONS = [
     ('rates: adaptive as SGD', RATES, '(0.5 if adaptive else 1)', '1',
      'test_engine/test_coefficient_rates_hook.py'),
-    ('rates: schedule left behind', RATES, "group['initial_lr'] *= factor", 'pass',
+    ('rates: schedule left behind', RATES, 'scheduler.base_values[index] *= factor', 'pass',
      'test_engine/test_coefficient_rates_hook.py'),
     ('rates: measured again when resumed', RATES, 'if runner.iter > 0:', 'if False:',
      'test_engine/test_coefficient_rates_hook.py'),

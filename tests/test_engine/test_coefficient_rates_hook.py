@@ -39,7 +39,7 @@ class Model(BaseModel):
         # Without the biases, which are no filters.
         outputs = {name: self.outputs(name) - conv.bias
                    for name, conv in self.decode_head.items()}
-        self.changes.append({name: float(output[0]) for name, output in outputs.items()})
+        self.changes.append({name: float(output[0].detach()) for name, output in outputs.items()})
         return dict(loss=.5 * sum(output.sum() for output in outputs.values()) + 0 * self.other)
 
 
@@ -55,7 +55,8 @@ def train(folder: Path, optimizer: dict, iterations: int = 4, **options) -> Runn
             paramwise_cfg=dict(custom_keys={'decode_head': dict(lr_mult=.5)})),
         param_scheduler=[
             dict(type='LinearLR', start_factor=.2, begin=0, end=2, by_epoch=False),
-            dict(type='PolyLR', power=.9, eta_min=0, begin=2, end=6, by_epoch=False)],
+            # Starts from the rates that it has noted, not from the present ones.
+            dict(type='CosineRestartLR', periods=[4], eta_min=0, begin=2, end=6, by_epoch=False)],
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2)),
         custom_hooks=[dict(type='CoefficientRatesHook')], default_scope='mmseg',
         experiment_name=f'rates_{next(_experiments)}', **{'log_level': 'WARNING', **options})
@@ -78,8 +79,8 @@ def test_a_step_moves_every_output_by_the_rate_times_512(
     rates = {name: next(group['lr'] for group in runner.optim_wrapper.param_groups
                         if group['params'][0] is conv.weight)
              for name, conv in runner.model.decode_head.items()}
-    ends = runner.optim_wrapper.param_groups
-    other = next(group['lr'] for group in ends if group['params'][0] is runner.model.other)
+    other = next(group['lr'] for group in runner.optim_wrapper.param_groups
+                 if group['params'][0] is runner.model.other)
     power = 1 if optimizer['type'] == 'SGD' else .5
     for name, (channels, size, gain) in LEVELS.items():
         assert rates[name] == pytest.approx(

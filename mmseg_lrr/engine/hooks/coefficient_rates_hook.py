@@ -68,12 +68,10 @@ class CoefficientRatesHook(Hook):
             dist.all_reduce(square, 'mean')
             adaptive = not isinstance(runner.optim_wrapper.optimizer, torch.optim.SGD)
             factor = coefficient_rate(conv.weight[0].numel(), float(square), adaptive)
-            group = runner.optim_wrapper.param_groups[index]
-            group['lr'] *= factor
+            runner.optim_wrapper.param_groups[index]['lr'] *= factor
             for scheduler in runner.param_schedulers or ():
-                scheduler.base_values[index] *= factor
-            if 'initial_lr' in group:  # the schedulers'
-                group['initial_lr'] *= factor
+                if scheduler.param_name == 'lr':  # others change the momentum
+                    scheduler.base_values[index] *= factor
             runner.logger.info(f'Rate of {name}.weight: {factor:.3g} times the head\'s (RMS of '
                                f'the feature map {float(square) ** 0.5:.3g})')
 

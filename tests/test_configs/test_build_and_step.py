@@ -57,7 +57,8 @@ def test_build_and_step(name: str, narrow: bool, _lean: None, tmp_path: Path) ->
         parameters = dict(runner.model.decode_head[-1].named_parameters())
     # What starts at zero shows the smallest step. Finer levels are behind masks, which are closed
     # as long as the coarser scores are zero.
-    start = [key for key, value in parameters.items() if ('32x' in key or refines) and not value.any()]
+    start = [key for key, value in parameters.items()
+             if ('32x' in key or refines) and not value.any()]
     runner.train()
     assert start and all(parameters[key].any() for key in start)
 

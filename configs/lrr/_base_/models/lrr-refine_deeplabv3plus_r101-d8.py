@@ -1,7 +1,7 @@
 """LRR's levels 8x and 4x on a frozen DeepLabV3+, as mmseg has it on ResNet-101 at stride 8.
 
-Of the dilated backbone's maps, at strides 4, 8, 8 and 8, the first two double. The weights come from
-the checkpoint of the network that is refined.
+Of the dilated backbone's maps, at strides 4, 8, 8 and 8, the first two double. The weights come
+from the checkpoint of the network that is refined.
 """
 _base_ = './lrr4x_r101.py'
 model = dict(

@@ -6,6 +6,7 @@ prediction, which counts: int64, shape ``(G, k, C)``, k numbers for each of G ba
 pixels. In both maps, C marks the ignored pixels.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,8 @@ from mmseg_lrr.ops.class_areas import class_areas
 
 #: Name of the network's final output, beside the levels' names ('32x', ...).
 FINAL = 'final'
+#: Name of the prediction that is refined, where one is.
+COARSE = 'coarse'
 
 _LEVEL_FIELD = 'pred_sem_seg_'
 
@@ -45,19 +48,25 @@ def label_map(data_sample: dict, field: str = 'pred_sem_seg') -> np.ndarray:
     return data_sample[field]['data'][0].cpu().numpy()
 
 
+def fineness(level: str) -> float:
+    """Sort key of levels' names, coarse to fine; the prediction that is refined comes first."""
+    return -math.inf if level == COARSE else -int(level.removesuffix('x'))
+
+
 def predictions(data_sample: dict) -> dict[str, np.ndarray]:
     """List the predictions that a data sample carries.
 
     Args:
         data_sample: A ``SegDataSample`` as a dict. ``pred_sem_seg`` is the final output; any
-            ``pred_sem_seg_{stride}x`` beside it is a level's.
+            ``pred_sem_seg_{stride}x`` beside it is a level's, ``pred_sem_seg_coarse`` that of
+            a network that is refined.
 
     Returns:
         Name -> integer map ``(H, W)``: levels coarse to fine, then :data:`FINAL`.
     """
     levels = [name.removeprefix(_LEVEL_FIELD) for name in data_sample
               if name.startswith(_LEVEL_FIELD)]
-    levels.sort(key=lambda level: -int(level.removesuffix('x')))
+    levels.sort(key=fineness)
     maps = {level: label_map(data_sample, _LEVEL_FIELD + level) for level in levels}
     return {**maps, FINAL: label_map(data_sample)}
 

@@ -3,14 +3,15 @@
 
 from .backbones import VGG16FC
 from .data_preprocessor import LRRDataPreProcessor
-from .decode_heads import FCNSkipHead, LRRHead
+from .decode_heads import FCNSkipHead, LRRHead, LRRRefineHead
 from .layers import BasisReconstruction, BoundaryMask, DilationErosionBranch, LRRLevel
 from .losses import DilationErosionLoss, LevelCrossEntropyLoss
 from .post_processing import DenseCRF
-from .segmentors import LRREncoderDecoder, LRRTTAModel
+from .segmentors import LRRCascadeEncoderDecoder, LRREncoderDecoder, LRRTTAModel
 
 __all__ = [
     'BasisReconstruction', 'BoundaryMask', 'DenseCRF', 'DilationErosionBranch',
-    'DilationErosionLoss', 'FCNSkipHead', 'LRRDataPreProcessor', 'LRREncoderDecoder', 'LRRHead',
-    'LRRTTAModel', 'LevelCrossEntropyLoss', 'LRRLevel', 'VGG16FC'
+    'DilationErosionLoss', 'FCNSkipHead', 'LRRCascadeEncoderDecoder', 'LRRDataPreProcessor',
+    'LRREncoderDecoder', 'LRRHead', 'LRRLevel', 'LRRRefineHead', 'LRRTTAModel',
+    'LevelCrossEntropyLoss', 'VGG16FC'
 ]

@@ -2,6 +2,7 @@
 """Resizing of maps and images, and the sizes of the canvases that they are put on."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import torch
@@ -28,6 +29,33 @@ def upsample2x(x: Tensor, border: str = 'zeros') -> Tensor:
     padded = F.pad(x, (1, 1, 1, 1))
     upsampled = F.interpolate(padded, scale_factor=2, mode='bilinear', align_corners=False)
     return upsampled[..., 2:-2, 2:-2]
+
+
+def fit_scores(scores: Tensor, size: Sequence[int], slack: int) -> Tensor:
+    """Resize scores to a map of another stride, bilinear, at half-pixel centres.
+
+    Both maps begin at the image's top left corner, and their strides differ by a power of 2. What
+    they reach beyond the image, as sizes are rounded up to whole cells, is cut off, or the edge is
+    repeated: they are not stretched.
+
+    Args:
+        scores: ``(N, C, h, w)``.
+        size: (height, width) of the result.
+        slack: The maps differ by less than so many pixels of the result. Scores of another size
+            are stretched all the same.
+
+    Returns:
+        ``(N, C, *size)``.
+    """
+    factor = 2. ** round(math.log2(max(size) / max(scores.shape[2:])))
+    rows, columns = (side - int(factor * before)
+                     for side, before in zip(size, scores.shape[2:], strict=True))
+    if max(abs(rows), abs(columns)) >= slack:
+        return F.interpolate(scores, size=tuple(size), mode='bilinear', align_corners=False)
+    if factor != 1:
+        scores = F.interpolate(scores, scale_factor=factor, mode='bilinear', align_corners=False)
+    beyond = (0, max(columns, 0), 0, max(rows, 0))
+    return F.pad(scores, beyond, mode='replicate')[:, :, :size[0], :size[1]]
 
 
 def resize_bicubic(x: Tensor, size: tuple[int, int]) -> Tensor:

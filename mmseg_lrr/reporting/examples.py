@@ -2,6 +2,7 @@
 """Images through a network in every way that the pictures show."""
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from torch import Tensor
 
 from mmseg_lrr.apis.checkpoint_check import check_checkpoint
 from mmseg_lrr.apis.testing import configure_test
+from mmseg_lrr.evaluation.image_areas import COARSE
+from mmseg_lrr.models.segmentors.lrr_encoder_decoder import last_head
 from mmseg_lrr.models.segmentors.restore import image_area, refine_with_crf
 from mmseg_lrr.ops import checks
 from mmseg_lrr.visualization.panels import Example
@@ -46,22 +49,27 @@ def unread_test_set(cfg: Config) -> BaseSegDataset | None:
 def checkpoint_bases(checkpoint: str | Path) -> dict[str, np.ndarray]:
     """Read the basis functions of a checkpoint: level, coarse to fine, -> ``(C, K, H, W)``."""
     saved = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu', logger='silent')
-    return {name.split('.')[2]: value.numpy()
+    return {re.search(r'\d+x', name)[0]: value.numpy()
             for name, value in saved.get('state_dict', saved).items()
             if name.startswith('decode_head.') and name.endswith('.bases')}
+
+
+def has_levels(model: Mapping) -> bool:
+    """Say whether the config of a segmentor has a head with levels, alone or last in a cascade."""
+    head = model['decode_head']
+    return (head[-1] if isinstance(head, list) else head)['type'] in ('LRRHead', 'LRRRefineHead')
 
 
 def single_pass(cfg: Config) -> Config:
     """Copy a config so that it tests one network in a single pass and stores every level.
 
     Undoes what mmseg's ``tools/test.py --tta`` writes into the config that it keeps, and has an
-    ``LRRHead`` in an ``EncoderDecoder`` give its levels.
+    ``LRRHead`` in mmseg's own segmentors give its levels.
     """
     cfg = copy.deepcopy(cfg)
     cfg.model = cfg.model.get('module', cfg.model)
-    if cfg.model.decode_head.type == 'LRRHead':
-        if cfg.model.type == 'EncoderDecoder':
-            cfg.model.type = 'LRREncoderDecoder'
+    if has_levels(cfg.model):
+        cfg.model.type = f'LRR{cfg.model.type.removeprefix("LRR")}'
         cfg.model.test_cfg = ConfigDict({**(cfg.model.get('test_cfg') or {}),
                                          'level_outputs': True})
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
@@ -117,7 +125,7 @@ class ExampleMaker:
             self._multi_scale_pipeline = Compose(_without_labels(cfg.tta_pipeline))
 
     def _read_classes(self) -> None:
-        num_classes = self._segmentor.decode_head.num_classes
+        num_classes = self._segmentor.num_classes
         meta = getattr(self.dataset, 'metainfo', {})
         if len(meta.get('classes') or ()) != num_classes:
             # A checkpoint of other classes is drawn with its own names.
@@ -150,9 +158,9 @@ class ExampleMaker:
             labels = self._load_labels(copy.deepcopy(dict(info)))['gt_seg_map']
         data = pseudo_collate([self._pipeline(copy.deepcopy(dict(info)))])
         (sample, ) = self._segmentor.test_step(copy.deepcopy(data))
-        head = self._segmentor.decode_head
+        head = last_head(self._segmentor)
         predictions = {level: _label_map(sample.get(f'pred_sem_seg_{level}').data)
-                       for level in getattr(head, 'levels', ())
+                       for level in (COARSE, *getattr(head, 'levels', ()))
                        if f'pred_sem_seg_{level}' in sample}
         predictions = predictions or {SINGLE_SCALE: _label_map(sample.pred_sem_seg.data)}
         if self._multi_scale is not None:
@@ -170,13 +178,17 @@ class ExampleMaker:
 
     def _masks(self, data: dict) -> dict[str, np.ndarray]:
         """The boundary masks of one whole pass, as far as the network goes (``last_level``)."""
-        head = self._segmentor.decode_head
+        head = last_head(self._segmentor)
         if not hasattr(head, 'level_masks'):
             return {}
         batch = self._segmentor.data_preprocessor(data, False)
         inputs, meta = batch['inputs'], batch['data_samples'][0].metainfo
-        scores = head.forward_levels(self._segmentor.extract_feat(inputs),
-                                     last_level=self._segmentor.test_cfg.get('last_level'))
+        features = self._segmentor.extract_feat(inputs)
+        start = self._segmentor.start(features)
+        scores = head.forward_levels(
+            features, *start, last_level=self._segmentor.test_cfg.get('last_level'))
+        if start:
+            scores = {COARSE: head.coarse_scores(features, *start), **scores}
         return {
             level: self._restore_mask(mask, head.level_strides[level], inputs.shape[2:], meta)
             for level, mask in head.level_masks(scores).items()

@@ -15,6 +15,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from mmseg_lrr.apis.testing import configure_test, crf_config, default_crf, run_test
+from mmseg_lrr.evaluation.image_areas import fineness
 from mmseg_lrr.evaluation.metrics.boundary_metrics import ABSENT_CLASSES, absent_classes_text
 from mmseg_lrr.files import replacing
 from mmseg_lrr.version import __version__
@@ -26,6 +27,7 @@ from .examples import (
     SINGLE_SCALE,
     ExampleMaker,
     checkpoint_bases,
+    has_levels,
 )
 from .page import PageModel, report_page
 
@@ -158,7 +160,8 @@ def _set_up(cfg: Config, options: dict, out: Path) -> None:
         type='LRRIoUMetric', iou_metrics=['mIoU'], absent_classes=options['absent'],
         ignore_index=evaluator.get('ignore_index', 255),
         **{option: dict(widths=options['widths']) for option in _NEAR_BOUNDARIES})
-    if cfg.model.type == 'LRREncoderDecoder' and cfg.model.decode_head.type == 'LRRHead':
+    if (cfg.model.type in ('LRREncoderDecoder', 'LRRCascadeEncoderDecoder')
+            and has_levels(cfg.model)):
         cfg.model.test_cfg = ConfigDict({**cfg.model.get('test_cfg', {}), 'level_outputs': True})
     if options['limit'] is not None:
         cfg.test_dataloader.dataset.indices = options['limit']
@@ -193,7 +196,7 @@ def _row_names(rows: dict[str, dict[str, Row]]) -> list[str]:
     """The rows of all models: levels coarse to fine, then the others."""
     others = [SINGLE_SCALE, MULTI_SCALE, MULTI_SCALE_CRF]
     found = {row for model in rows.values() for row in model}
-    levels = sorted(found - set(others), key=lambda level: -int(level[:-1]))
+    levels = sorted(found - set(others), key=fineness)
     return levels + [row for row in others if row in found]
 
 

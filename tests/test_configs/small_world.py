@@ -56,6 +56,11 @@ def load(name: str) -> Config:
     return copy.deepcopy(_read(name))
 
 
+def last_head(model: dict) -> dict:
+    """Config of the decode head, or of a cascade's last one."""
+    return model.decode_head[-1] if isinstance(model.decode_head, list) else model.decode_head
+
+
 def parts(dataset: dict) -> list[dict]:
     """Configs of the data sets that a data set's config is made of."""
     inner = dataset.get('datasets')
@@ -96,8 +101,8 @@ def cut_down(cfg: Config, work_dir: Path, narrow: bool) -> Config:
     if narrow and model.backbone.type == 'VGG16FC':
         model.backbone.fc_channels = 64
         model.decode_head.in_channels = [*model.decode_head.in_channels[:-1], 64]
-    if narrow and model.decode_head.type == 'LRRHead':
-        model.decode_head.num_bases = 2
+    if narrow and last_head(model).type.startswith('LRR'):
+        last_head(model).num_bases = 2
     if model.data_preprocessor.get('size'):
         model.data_preprocessor.size = (SIDE, SIDE)
     for dataset in parts(cfg.train_dataloader.dataset):

@@ -7,12 +7,13 @@ import re
 import pytest
 from mmengine.fileio import load as load_file
 from mmseg.registry import DATASETS, MODELS
-from test_configs.small_world import CONFIGS, NAMES, load
+from test_configs.small_world import CONFIGS, NAMES, last_head, load
 
 RULE = re.compile(
-    r'(lrr(32|16|8|4)x(-masked|-unmasked)?|fcn(32|16|8)s)_'
-    r'(vgg16|r18|r50|r101|convnext-t|swin-t|mit-b2)_'
-    r'(voc|voc-1scale|coco-voc|voc12aug|cityscapes|cityscapes-coarse|ade20k|camvid|shapes)'
+    r'(lrr(32|16|8|4)x(-masked|-unmasked)?|fcn(32|16|8)s|'
+    r'lrr-refine_(deeplabv3plus|segformer|upernet))_'
+    r'(vgg16|r18|r50|r101|r101-d8|convnext-t|swin-t|mit-b2)_'
+    r'(?P<data>voc|voc-1scale|coco-voc|voc12aug|cityscapes|cityscapes-coarse|ade20k|camvid|shapes)'
     r'(_((20|40|80)k-\d+x\d+|released|stage1|stage2|demo))?')
 #: Images of an epoch, by the part of a config's name that says the data (VOC + COCO: about).
 IMAGES = {'voc': 11295, 'voc-1scale': 11295, 'coco-voc': 108300, 'cityscapes': 2975,
@@ -36,7 +37,10 @@ def rows(text: str) -> list[dict[str, str]]:
 
 def test_names_follow_the_rule_and_the_readme_has_them() -> None:
     for name in NAMES:
-        head, method = load(name).model.decode_head, RULE.fullmatch(name)[1]
+        head, method = last_head(load(name).model), RULE.fullmatch(name)[1]
+        if 'refine' in method:
+            assert head.type == 'LRRRefineHead', name
+            continue
         depth = {'32': 1, '16': 2, '8': 3, '4': 4}[re.search(r'\d+', method)[0]]
         assert len(head.in_channels) == len(head.in_index) == depth, name
         assert head.type == ('FCNSkipHead' if name.startswith('fcn') else 'LRRHead')
@@ -44,7 +48,7 @@ def test_names_follow_the_rule_and_the_readme_has_them() -> None:
             masked = not method.endswith('-unmasked') and depth > 1
             assert (head.boundary_mask is not None) == masked, name
             assert (head.dilation_erosion is not None) == ('-' not in method), name
-    named = re.findall(r'`((?:lrr|fcn)\d+[xs][\w-]*_[\w-]+)(?:\.py)?`', README)
+    named = re.findall(r'`((?:lrr|fcn)[\w-]+)(?:\.py)?`', README)
     assert {name for name in named if RULE.fullmatch(name)} == set(NAMES)
 
 
@@ -65,7 +69,7 @@ def test_docstrings_say_what_how_and_at_which_cost() -> None:
         assert int(batch) == cfg.train_dataloader.batch_size, name
         assert length == cfg.train_cfg.get('max_epochs', cfg.train_cfg.get('max_iters')), name
         assert bool(gpus) == bool(re.search(r'_[248]0k-|r101', name)), name
-        epoch = 'max_epochs' in cfg.train_cfg and IMAGES[name.split('_')[2]]
+        epoch = 'max_epochs' in cfg.train_cfg and IMAGES[RULE.fullmatch(name)['data']]
         images = length * (epoch or int(batch) * (4 if gpus else 1))
         assert int(thousands) == round(images / 1000), name
         if hours:
@@ -77,7 +81,7 @@ def test_testing_and_classes() -> None:
     for name in NAMES:
         cfg = load(name)
         scales = {'cityscapes': [0.75, 1, 1.25], 'cityscapes-coarse': [0.75, 1, 1.25],
-                  'shapes': [1, 1.25]}.get(name.split('_')[2], [0.6, 0.8, 1])
+                  'shapes': [1, 1.25]}.get(RULE.fullmatch(name)['data'], [0.6, 0.8, 1])
         for pipeline, expected in ((str(cfg.test_dataloader.dataset.pipeline), [1]),
                                    (str(cfg.tta_pipeline), scales)):
             found = re.findall("ResizeToCanvas', 'scale': ([0-9.]+)", pipeline)
@@ -85,7 +89,9 @@ def test_testing_and_classes() -> None:
             assert "'padding_size'" in pipeline and "'ori_img'" in pipeline
         assert cfg.val_dataloader.dataset == cfg.test_dataloader.dataset
         assert cfg.test_evaluator.type == 'LRRIoUMetric'
-        assert cfg.model.type == 'LRREncoderDecoder' and cfg.tta_model.type == 'LRRTTAModel'
+        refines = 'refine' in name
+        assert cfg.model.type == ('LRRCascadeEncoderDecoder' if refines else 'LRREncoderDecoder')
+        assert cfg.tta_model.type == 'LRRTTAModel'
         # Around the image the network sees zeros, whatever the mean.
         assert cfg.model.data_preprocessor.type == 'LRRDataPreProcessor'
         assert MODELS.get(cfg.crf.type)(preset=cfg.crf.preset)
@@ -96,8 +102,8 @@ def test_testing_and_classes() -> None:
         dataset, train = cfg.test_dataloader.dataset, cfg.train_dataloader.dataset
         info = dataset.get('metainfo') or DATASETS.get(dataset.type).METAINFO
         classes = len(info['classes'])
-        assert cfg.model.decode_head.num_classes == classes, name
-        if cfg.model.decode_head.type == 'LRRHead':  # what void counts as for DE
+        assert last_head(cfg.model).num_classes == classes, name
+        if last_head(cfg.model).type == 'LRRHead':  # what void counts as for DE
             void = 'class0' if info['classes'][0] == 'background' else 'ignore'
             assert cfg.model.decode_head.loss_dilation_erosion.void == void, name
         for inner in train.get('datasets', [train]):

@@ -14,6 +14,8 @@ from mmseg.registry import MODELS
 from test_configs.small_world import cut_down
 from toolbox import needs_prefix
 
+from mmseg_lrr.models.segmentors.lrr_encoder_decoder import last_head
+
 from .documents import DOCUMENTS, blocks
 
 #: Config -> some of the losses and metrics that training it for a step gives.
@@ -24,6 +26,7 @@ TRAINED = {
     'three_levels.py': 'train/decode.loss_ce_8x',
     'five_levels.py': 'train/decode.loss_ce_64x train/decode.loss_erosion_64x',
     'more_options.py': 'train/decode.loss_dilation_16x',
+    'sharper.py': 'train/decode_1.loss_ce_16x train/decode_1.loss_ce_4x',
     'doubt.py': 'train/decode.loss_ce_4x',
     'accuracy.py': 'val/accuracy_32x val/accuracy_final val/mIoU',
 }
@@ -53,7 +56,8 @@ def test_every_file_of_the_documents_is_tested(at_work: Path) -> None:
 
 
 @pytest.mark.parametrize('name', [
-    pytest.param(name, marks=needs_prefix if name == 'lrr_r50.py' else ()) for name in TRAINED])
+    pytest.param(name, marks=needs_prefix if name in ('lrr_r50.py', 'sharper.py') else ())
+    for name in TRAINED])
 def test_config_trains_a_step(name: str, leaves: Path, tmp_path: Path) -> None:
     cfg = cut_down(Config.fromfile(name), tmp_path, narrow=True)
     # Kaiming's normal numbers take longer than the step.
@@ -71,7 +75,7 @@ def test_config_trains_a_step(name: str, leaves: Path, tmp_path: Path) -> None:
     runner.train()
     for wanted in TRAINED[name].split():
         assert np.isfinite(runner.message_hub.get_scalar(wanted).current())
-    assert runner.model.decode_head.bases_loaded == bool(cfg.custom_hooks)
+    assert last_head(runner.model).bases_loaded == bool(cfg.custom_hooks)
 
 
 def test_the_servers_example_is_the_posters_network(at_work: Path) -> None:

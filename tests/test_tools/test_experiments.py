@@ -125,7 +125,7 @@ def test_head_rate_leaves_the_backbone_alone() -> None:
 
 @pytest.mark.parametrize('row', [
     'fcn8s', 'lrr4x-masked-de, at once', 'lrr4x-masked, soft start', 'lrr4x-masked, 5x5',
-    'deeplabv3plus', 'upernet', 'segformer'])
+    'deeplabv3plus', 'upernet', 'segformer', 'fcn32s + LRR', 'fcn32s + PointRend'])
 def test_every_head_learns_from_a_batch(row: str) -> None:
     pytest.importorskip('timm', reason='timm is not installed')
     from heads import model_loss

@@ -447,7 +447,7 @@ def cost_of_step(cfg: Config, device: str) -> dict[str, float | None]:
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
     image = torch.randn(1, 3, *size, device=device)
-    labels = torch.randint(0, cfg.model.decode_head.num_classes, (1, *size), device=device)
+    labels = torch.randint(0, model.num_classes, (1, *size), device=device)
     losses, kept = [], []
 
     def step() -> None:

@@ -16,6 +16,7 @@ import argparse
 import copy
 import json
 import math
+import re
 import shutil
 import statistics
 import time
@@ -100,9 +101,15 @@ AUXILIARY = dict(type='FCNHead', in_channels=CHANNELS[2], in_index=2, channels=6
                  concat_input=False, loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
                  **_COMMON)
 
-#: Row -> ``head``; ``rate``: factor of the head's rate (FCN's is the best of pilots of 60
-#: iterations); ``auxiliary`` head; the backbone's ``stride``;
-#: ``first``: row that half of the iterations train first. The CRF is tuned on the first one.
+def refined(refiner: dict, **model) -> dict:
+    """Make a row that refines FCN-32s, which has half of the iterations and is then frozen."""
+    return dict(fcn(1), first='fcn32s', rate=1, refiner=refiner, model=model)
+
+
+#: Row -> ``head``; ``refiner``: head after it, which alone is trained; ``model``: its options;
+#: ``rate``: factor of the head's rate (FCN's is the best of pilots of 60 iterations);
+#: ``auxiliary`` head; the backbone's ``stride``; ``first``: row that half of the iterations train
+#: first. The CRF is tuned on the first one.
 ROWS = {
     'lrr4x-unmasked': lrr(4),
     'fcn8s': fcn(3),
@@ -128,6 +135,14 @@ ROWS = {
     'lrr4x-masked, 5x5': lrr(4, 'BoundaryMask', kernel_size=5),
     'lrr4x-masked, coarse losses less': lrr(
         4, 'BoundaryMask', level_loss_weights=[1, .4, .2, .2]),
+    'fcn32s + LRR': refined(dict(type='LRRRefineHead', kernel_size=1, in_index=[0, 1, 2])),
+    # With the settings of mmseg's pointrend_r50, from 1/32 to the whole resolution.
+    'fcn32s + PointRend': refined(
+        dict(type='PointHead32', in_index=[0], channels=256, num_fcs=3,
+             coarse_pred_each_layer=True, dropout_ratio=-1, align_corners=False),
+        train_cfg=dict(num_points=2048, oversample_ratio=3, importance_sample_ratio=0.75),
+        test_cfg=dict(mode='whole', subdivision_steps=5, subdivision_num_points=8196,
+                      scale_factor=2)),
 }
 
 
@@ -150,12 +165,14 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
     if 'loss_dilation_erosion' in head:
         head['loss_dilation_erosion'].update(
             radii=[32 // factor], void='class0' if classes[0] == 'background' else 'ignore')
-    levels = head['type'] == 'LRRHead'
+    heads = [head, *([dict(spec['refiner'], num_classes=num_classes)] if 'refiner' in spec else [])]
+    levels = heads[-1]['type'] in ('LRRHead', 'LRRRefineHead')
     backbone, channels = copy.deepcopy(BACKBONES[args.backbone])
     if args.backbone == 'efficientnet-lite0':
         backbone['output_stride'] = spec.get('stride', 32)
-    head['in_channels'] = (channels[head['in_index']] if isinstance(head['in_index'], int) else
-                           [channels[index] for index in head['in_index']])
+    for one in heads:
+        one['in_channels'] = (channels[one['in_index']] if isinstance(one['in_index'], int) else
+                              [channels[index] for index in one['in_index']])
     cfg.model = ConfigDict(
         type='LRREncoderDecoder',
         data_preprocessor=dict(
@@ -163,11 +180,14 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
             pad_val=0, seg_pad_val=255, size=(320 // factor, 320 // factor)),
         backbone=backbone, decode_head=head, train_cfg=dict(),
         test_cfg=dict(mode='whole', level_outputs=levels))
+    if 'refiner' in spec:
+        cfg.model = ConfigDict({**cfg.model, 'type': 'LRRCascadeEncoderDecoder',
+                                'frozen_stages': 1, 'decode_head': heads, **spec['model']})
     if 'auxiliary' in spec:
         cfg.model.auxiliary_head = dict(spec['auxiliary'], num_classes=num_classes)
     if not levels:
         cfg.custom_hooks = []
-    elif (head['boundary_mask'] or {}).get('type') == 'SoftStartMask':
+    elif (head.get('boundary_mask') or {}).get('type') == 'SoftStartMask':
         cfg.custom_hooks.append(dict(type='SoftStartHook'))
     cfg.custom_imports.imports = ['mmseg_lrr', 'registered']
     cfg.randomness = dict(seed=seed)
@@ -269,8 +289,8 @@ def train(row: str, args: argparse.Namespace, seed: int, iterations: int = 0
 def final_loss(runner: Runner) -> dict[int, float]:
     """The mean loss of the finest level in each twentieth of the training, by its end in %."""
     losses = {name: value.data[0] for name, value in runner.message_hub.log_scalars.items()
-              if name.startswith('train/decode.loss_ce')}
-    finest = losses.get('train/decode.loss_ce_4x', losses[min(losses, key=len)])
+              if re.match(r'train/decode(_1)?\.(point)?loss_ce', name)}
+    finest = losses[min(losses, key=lambda name: (not name.endswith('_4x'), len(name)))]
     return {5 * number: float(part.mean())
             for number, part in enumerate(np.array_split(finest, 20), 1)}
 

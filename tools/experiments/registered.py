@@ -1,12 +1,16 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Classes that the rows of compare_heads.py name in their configs and that the package has not."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.evaluation import IoUMetric
 from mmseg.models.backbones import TIMMBackbone
+from mmseg.models.decode_heads import PointHead
 from mmseg.registry import HOOKS, METRICS, MODELS
 from torch import Tensor, nn
 
@@ -64,6 +68,25 @@ class SoftStartMask(BoundaryMask):
     def forward(self, scores: Tensor) -> Tensor:
         """Compute the mask (N, C, H, W), in [1 - strength, 1], of scores of that shape."""
         return 1 - self.strength * (1 - super().forward(scores))
+
+
+@MODELS.register_module()
+class PointHead32(PointHead):
+    """mmseg's PointRend on FCN-32s, whose head gives scores that it has upsampled by 32.
+
+    They are taken back to 1/32, from where PointRend's own subdivision starts.
+    """
+
+    def loss(self, inputs: Sequence[Tensor], prev_output: Tensor, *args) -> dict[str, Tensor]:
+        return super().loss(inputs, _subsample32(prev_output), *args)
+
+    def predict(self, inputs: Sequence[Tensor], prev_output: Tensor, *args) -> Tensor:
+        return super().predict(inputs, _subsample32(prev_output), *args)
+
+
+def _subsample32(scores: Tensor) -> Tensor:
+    """(N, C, 32h, 32w) -> (N, C, h, w), the values at the cells' centres."""
+    return F.interpolate(scores, scale_factor=1 / 32, mode='bilinear', align_corners=False)
 
 
 @HOOKS.register_module()

@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_lrr.evaluation.image_areas import FINAL, predictions
+from mmseg_lrr.models.segmentors.lrr_encoder_decoder import last_head
 from mmseg_lrr.visualization.panels import CELL_WIDTH, Example, draw_levels
 
 
@@ -66,7 +67,7 @@ class LRRVisualizationHook(Hook):
         number = len(loader)
         self._chosen = np.linspace(0, number - 1, min(self.count, number)).round()
         model = _unwrapped(runner)
-        if hasattr(model, 'level_outputs') and hasattr(model.decode_head, 'level_scores'):
+        if hasattr(model, 'level_outputs') and hasattr(last_head(model), 'level_scores'):
             model.level_outputs = True
 
     def _draw(self, runner: Runner, mode: str, loader: DataLoader, batch_idx: int,
@@ -103,4 +104,4 @@ def _example(sample: SegDataSample, model: nn.Module) -> Example:
     segmentor = model.module if isinstance(model, SegTTAModel) else model
     return Example(
         name=Path(sample.img_path).stem, image=image, labels=labels, predictions=shown,
-        ignore_index=segmentor.decode_head.ignore_index)
+        ignore_index=last_head(segmentor).ignore_index)

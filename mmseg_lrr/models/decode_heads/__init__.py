@@ -3,5 +3,6 @@
 
 from .fcn_skip_head import FCNSkipHead
 from .lrr_head import LRRHead
+from .lrr_refine_head import LRRRefineHead
 
-__all__ = ['FCNSkipHead', 'LRRHead']
+__all__ = ['FCNSkipHead', 'LRRHead', 'LRRRefineHead']

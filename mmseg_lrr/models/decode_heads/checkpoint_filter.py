@@ -39,3 +39,20 @@ def filter_checkpoint(state_dict: Mapping[str, Any], bases: Mapping[str, tuple[i
                    for name, shape in bases.items())
         filtered[flag] = filtered[flag] & fits
     return filtered
+
+
+def cascade_keys(state_dict: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Rename the weights of a network with one decode head to those of a cascade's first head.
+
+    ``decode_head.conv_seg.weight`` becomes ``decode_head.0.conv_seg.weight``. A cascade's own
+    checkpoint stays as it is.
+
+    Args:
+        state_dict: Weights by name.
+        prefix: What the segmentor's names begin with.
+    """
+    head = f'{prefix}decode_head.'
+    if any(re.match(rf'{re.escape(head)}\d+\.', key) for key in state_dict):
+        return dict(state_dict)
+    return {f'{head}0.{key.removeprefix(head)}' if key.startswith(head) else key: value
+            for key, value in state_dict.items()}

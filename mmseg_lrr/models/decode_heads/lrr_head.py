@@ -63,6 +63,9 @@ class LRRHead(BaseDecodeHead):
         init_cfg: Initialisation config. Default None: all coefficients start at zero.
     """
 
+    #: Whether the coarsest level adds to scores that it is given, behind a mask of its own.
+    refines = False
+
     def __init__(self,
                  in_channels: int | Sequence[int],
                  num_classes: int,
@@ -113,7 +116,7 @@ class LRRHead(BaseDecodeHead):
         self.levels = nn.ModuleDict()
         for level in geometry:
             mask = None
-            if self.masked and level is not geometry[0]:
+            if self.masked and (self.refines or level is not geometry[0]):
                 mask = MODELS.build({**boundary_mask, 'window': level.window})
             self.levels[level.name] = LRRLevel(
                 in_channels=channels[level.name], factor=level.factor, mask=mask,
@@ -147,7 +150,8 @@ class LRRHead(BaseDecodeHead):
         return list(self.forward_levels(inputs).values())[-1]
 
     def forward_levels(self, inputs: Sequence[Tensor], *, last_level: str | None = None,
-                       class_threshold: float = 0.) -> dict[str, Tensor]:
+                       class_threshold: float = 0., coarser: Tensor | None = None
+                       ) -> dict[str, Tensor]:
         """Compute the scores of every level.
 
         Args:
@@ -156,6 +160,7 @@ class LRRHead(BaseDecodeHead):
             class_threshold: Class gating, for testing: at each masked level an image's classes get
                 detail whose probabilities at the coarser level differ by more than this between two
                 of its pixels (docs/method.md, "Testing"). 0: all of them get it.
+            coarser: Scores, at the coarsest level's own resolution, for this one to add to.
 
         Returns:
             ``{'32x': (N, C, h, w), ..., '4x': (N, C, H, W)}``, coarse to fine, each at its own
@@ -165,7 +170,6 @@ class LRRHead(BaseDecodeHead):
         self.check_class_threshold(class_threshold)
         features = self._features(inputs)
         scores: dict[str, Tensor] = {}
-        coarser = None
         for name, level in self.levels.items():
             given = features[name], coarser, class_threshold
             if self.with_cp and self.training and torch.is_grad_enabled():
@@ -195,10 +199,13 @@ class LRRHead(BaseDecodeHead):
         return dict(zip(self.levels, reversed(features), strict=True))
 
     def loss(self, inputs: Sequence[Tensor], batch_data_samples: SampleList,
-             train_cfg: ConfigType) -> dict[str, Tensor]:
-        """Compute the losses of every level and of the DE branches."""
+             train_cfg: ConfigType, **start: Tensor) -> dict[str, Tensor]:
+        """Compute the losses of every level and of the DE branches.
+
+        ``start``, here and below: what a subclass's :meth:`forward_levels` takes besides.
+        """
         self._report_bases()
-        losses = self.loss_by_feat(self.forward_levels(inputs), batch_data_samples)
+        losses = self.loss_by_feat(self.forward_levels(inputs, **start), batch_data_samples)
         if self.dilation is not None:
             maps = self._features(inputs), self.levels
             losses.update(self.loss_dilation_erosion(
@@ -233,9 +240,9 @@ class LRRHead(BaseDecodeHead):
         return losses
 
     def predict(self, inputs: Sequence[Tensor], batch_img_metas: list[dict],
-                test_cfg: ConfigType) -> Tensor:
+                test_cfg: ConfigType, **start: Tensor) -> Tensor:
         """Compute scores (N, C, H, W) at the size of the network's input."""
-        outputs = self.level_scores(inputs, all_levels=False, test_cfg=test_cfg)
+        outputs = self.level_scores(inputs, all_levels=False, test_cfg=test_cfg, **start)
         (scores, stride), = outputs.values()
         return self.predict_by_feat(scores, batch_img_metas, stride)
 
@@ -252,7 +259,8 @@ class LRRHead(BaseDecodeHead):
         return crop(seg_logits, input_size(batch_img_metas), self.strides[-1])
 
     def level_scores(self, inputs: Sequence[Tensor], all_levels: bool = True,
-                     test_cfg: ConfigType | None = None) -> dict[str, tuple[Tensor, int]]:
+                     test_cfg: ConfigType | None = None,
+                     **start: Tensor) -> dict[str, tuple[Tensor, int]]:
         """Compute the scores by which each level is judged in testing.
 
         Before a masked level, a level's output is its scores upsampled to that level, the very map
@@ -269,8 +277,9 @@ class LRRHead(BaseDecodeHead):
         """
         features = self._features(inputs)
         test_cfg = test_cfg or {}
-        scores = self.forward_levels(inputs, last_level=test_cfg.get('last_level'),
-                                     class_threshold=test_cfg.get('class_threshold', 0))
+        scores = self.forward_levels(
+            inputs, last_level=test_cfg.get('last_level'),
+            class_threshold=test_cfg.get('class_threshold', 0), **start)
         finer = dict(pairwise(self.levels))
         outputs = {}
         for name in scores if all_levels else [list(scores)[-1]]:

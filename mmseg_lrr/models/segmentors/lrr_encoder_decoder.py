@@ -2,6 +2,7 @@
 """The segmentor that tests LRR as its authors did."""
 
 import logging
+from collections.abc import Sequence
 
 import torch
 from mmengine.logging import print_log
@@ -10,7 +11,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import OptSampleList, SampleList
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.pyramid import crop
@@ -25,6 +26,12 @@ _TEST_OPTIONS = ('mode', 'crop_size', 'stride', *_LEVEL_OPTIONS, 'crf')
 # Column limits in 1/64 of the width: the two crops, and what each of them serves.
 _HALF_CROPS = ((0, 40), (24, 64))
 _HALF_SERVES = ((0, 35), (29, 64))
+
+
+def last_head(segmentor: EncoderDecoder) -> nn.Module:
+    """The decode head whose output is the network's: that of a cascade is its last."""
+    head = segmentor.decode_head
+    return head[-1] if isinstance(head, nn.ModuleList) else head
 
 
 @MODELS.register_module()
@@ -68,21 +75,26 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
                 raise ValueError('test_cfg.stride must not exceed test_cfg.crop_size (pixels would '
                                  f'be left out), got {self.window_step} and {self.window}')
         self.level_outputs = test_cfg.get('level_outputs', False)
-        if hasattr(self.decode_head, 'level_scores'):
-            self.decode_head.check_class_threshold(test_cfg.get('class_threshold', 0))
+        head = last_head(self)
+        if hasattr(head, 'level_scores'):
+            head.check_class_threshold(test_cfg.get('class_threshold', 0))
         elif any(map(test_cfg.get, _LEVEL_OPTIONS)):
             raise ValueError(f'test_cfg: {", ".join(_LEVEL_OPTIONS)} need a head with levels '
-                             f'(LRRHead), got {type(self.decode_head).__name__}')
+                             f'(LRRHead), got {type(head).__name__}')
         self._build_crf(test_cfg.get('crf'))
+
+    def start(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What the last head is given besides the feature maps: the scores of one before it."""
+        return ()
 
     def _probabilities(self, inputs: Tensor, all_levels: bool) -> dict[str, tuple[Tensor, int]]:
         """Of one window, by level: probabilities (N, C, h, w) and their stride in input pixels."""
         features = self.extract_feat(inputs)
-        if not hasattr(self.decode_head, 'level_scores'):
-            scores = self.decode_head.predict(
-                features, [dict(img_shape=inputs.shape[2:])], self.test_cfg)
+        head, given = last_head(self), (features, *self.start(features))
+        if not hasattr(head, 'level_scores'):
+            scores = head.predict(*given, [dict(img_shape=inputs.shape[2:])], self.test_cfg)
             return {'final': (softmax(scores), 1)}
-        levels = self.decode_head.level_scores(features, all_levels, self.test_cfg)
+        levels = head.level_scores(*given, all_levels=all_levels, test_cfg=self.test_cfg)
         return {level: (softmax(scores), stride) for level, (scores, stride) in levels.items()}
 
     def inference_levels(self, inputs: Tensor, all_levels: bool = True) -> dict[str, Tensor]:
@@ -175,7 +187,7 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         if stride > 1:
             height, width = (side * stride for side in probabilities.shape[2:])
             probabilities = resize_bicubic(probabilities, (height, width))
-        return crop(probabilities, size, max(getattr(self.decode_head, 'strides', (1, ))))
+        return crop(probabilities, size, max(getattr(last_head(self), 'strides', (1, ))))
 
 
 def _window_starts(length: int, window: int, step: int) -> list[int]:

@@ -35,7 +35,7 @@ def random_head(**options) -> LRRHead:
     options = {'in_channels': [3, 4, 5, 6], 'num_classes': 3, **options}
     # Whatever scope the tests before have left.
     init_default_scope('mmseg')
-    head = MODELS.build(dict(type='LRRHead', **options)).double()
+    head = MODELS.build({'type': 'LRRHead', **options}).double()
     for name, tensor in head.state_dict().items():
         if name.endswith('bases'):
             tensor.copy_(torch.randn(tensor.shape))

@@ -76,6 +76,20 @@ def test_without_detail_the_coarse_prediction_is_left(size: tuple[int, int]) -> 
     np.testing.assert_allclose(scores.detach()[inside], expected[inside], atol=1e-12)
 
 
+def test_gating_leaves_out_classes_of_the_first_level_too() -> None:
+    head = random_head(type='LRRRefineHead', in_channels=CHANNELS, upsample_border='replicate')
+    features = feature_maps((64, 64))
+    coarse = torch.full((2, 3, 2, 2), -4., dtype=torch.float64)
+    coarse[:, 0, 0] = coarse[:, 1, 1] = 4  # two classes have a half of the image each
+    with torch.no_grad():
+        dense = head.forward_levels(features, coarse)
+        gated = head.forward_levels(features, coarse, class_threshold=.1)
+    for level, scores in gated.items():
+        torch.testing.assert_close(scores.softmax(1), dense[level].softmax(1), rtol=0, atol=.01)
+        assert (scores[:, 2] == -4).all()  # the third has nothing but the coarse scores
+        assert not (dense[level][:, 2] == -4).all()
+
+
 @pytest.mark.parametrize(('before', 'size', 'factor'), [
     ((2, 3), (12, 20), 8), ((64, 96), (12, 20), .25), ((9, 17), (12, 20), 1)])
 def test_scores_that_are_rounded_up_are_not_stretched(

@@ -5,8 +5,8 @@ configs/lrr/authors.py``, then ``ROW=lrr4x_vgg16_voc python tools/train.py confi
 A training keeps its whole config as ``work_dirs/authors/ROW/authors.py``; test with that. What the
 other recipes do differently, and why: docs/method.md, "Departures from the released code".
 """
-_base_ = './{{$ROW:}}.py'
-row = '{{$ROW:}}'
+_base_ = './{{$ROW:ROW_is_not_set}}.py'
+row = '{{$ROW:ROW_is_not_set}}'
 if not row.endswith(('_vgg16_voc', '_vgg16_voc-1scale', '_vgg16_coco-voc')):
     raise ValueError(f'ROW must name a config *_vgg16_voc, *-1scale or *_vgg16_coco-voc, got {row}')
 work_dir = f'work_dirs/authors/{row}'

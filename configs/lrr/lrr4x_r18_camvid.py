@@ -16,7 +16,7 @@ model = dict(
     decode_head=dict(num_classes=11, loss_dilation_erosion=dict(void='ignore')))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=100, by_epoch=False),
-    dict(type='PolyLR', eta_min=1e-6, power=0.9, begin=100, end=4000, by_epoch=False)
+    dict(type='PolyLR', eta_min=0, power=0.9, begin=100, end=4000, by_epoch=False)
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=4000, val_interval=1000)
 default_hooks = dict(checkpoint=dict(interval=1000))

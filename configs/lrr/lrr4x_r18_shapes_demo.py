@@ -17,7 +17,7 @@ model = dict(
 max_iters = 400
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=40, by_epoch=False),
-    dict(type='PolyLR', eta_min=1e-6, power=0.9, begin=40, end=max_iters, by_epoch=False)
+    dict(type='PolyLR', eta_min=0, power=0.9, begin=40, end=max_iters, by_epoch=False)
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(

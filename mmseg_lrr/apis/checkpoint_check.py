@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Whether a checkpoint is one of the network that a config says."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 #: What only training reads, at the beginning or end of a name: a checkpoint may leave it out.
-_TRAINING_ALONE = ('auxiliary_head.', 'decode_head.dilation.', 'decode_head.erosion.')
+_TRAINING_ALONE = re.compile(r'auxiliary_head\.|decode_head\.(\d+\.)?(dilation|erosion)\.')
 _COUNTS = ('.num_batches_tracked', '.bases_loaded')
 _MOST_LISTED = 5
 
@@ -43,7 +44,7 @@ def check_checkpoint(model: nn.Module, checkpoint: str | Path) -> dict:
         listed = str(error).splitlines()[1:_MOST_LISTED + 1]
         raise ValueError(problem + ';'.join(listed)) from error
     missing = [name for name in keys.missing_keys
-               if not name.startswith(_TRAINING_ALONE) and not name.endswith(_COUNTS)]
+               if not _TRAINING_ALONE.match(name) and not name.endswith(_COUNTS)]
     if missing:
         raise ValueError(
             f'{problem}{len(missing)} of its weights are missing, such as '

@@ -36,7 +36,8 @@ def need_files(cfg: Config, *loaders: str, **checkpoints: str | None) -> None:
              for line in _checkpoint_problems(cfg, name, file)]
     lines += [line for dataset in datasets if dataset for line in _missing_data(dataset)]
     if lines:
-        sys.exit(f'error: {lines[0]}')
+        # One that says which command makes the file, if there is one.
+        sys.exit(f"error: {min(lines, key=lambda line: '; run ' not in line)}")
 
 
 def _checkpoint_problems(cfg: Config, name: str, file: str) -> Iterator[str]:

@@ -32,8 +32,9 @@ class CoefficientRatesHook(Hook):
     rates) the mean square of every feature map is measured on the first batch of all processes,
     and the rate of the filters that read it, DE's included, is multiplied by
     :func:`coefficient_rate`. So one rate of the head serves all levels, filter sizes and
-    backbones. The filters must have parameter groups of their own, which any ``paramwise_cfg``
-    makes, such as ``dict(custom_keys={'decode_head': dict(lr_mult=1)})``.
+    backbones. The filters must have parameter groups of their own, which the default constructor of
+    the optimiser makes with any ``paramwise_cfg``, such as ``dict(custom_keys={'decode_head':
+    dict(lr_mult=1)})``. A schedule's absolute ``eta_min`` is nobody's share; 0 is best.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -48,29 +49,34 @@ class CoefficientRatesHook(Hook):
         if runner.iter > 0:
             return
         for name, module in runner.model.named_modules():
-            if isinstance(module, CoefficientConv):
+            if isinstance(module, CoefficientConv) and module.weight.requires_grad:
                 index, alone = next(
                     (index, len(group['params']) == 1)
                     for index, group in enumerate(runner.optim_wrapper.param_groups)
                     if any(module.weight is parameter for parameter in group['params']))
                 if not alone:
                     raise ValueError(
-                        'CoefficientRatesHook needs a parameter group for each filter: set '
-                        "optim_wrapper.paramwise_cfg, e.g. to dict(custom_keys={'decode_head': "
-                        'dict(lr_mult=1)})')
+                        'CoefficientRatesHook needs a parameter group for each filter, as '
+                        'DefaultOptimWrapperConstructor makes them: set optim_wrapper.paramwise_cfg'
+                        ", e.g. to dict(custom_keys={'decode_head': dict(lr_mult=1)})")
                 self._watch(runner, name, module, index)
 
     def _watch(self, runner: Runner, name: str, conv: CoefficientConv, index: int) -> None:
 
         def set_rate(conv: CoefficientConv, inputs: tuple[Tensor]) -> None:
-            handle.remove()  # first: with_cp calls forward again
             square = inputs[0].detach().float().square().mean()
             dist.all_reduce(square, 'mean')
+            if not 0 < square < float('inf'):
+                return  # says nothing; the next batch will
+            handle.remove()
             adaptive = not isinstance(runner.optim_wrapper.optimizer, torch.optim.SGD)
             factor = coefficient_rate(conv.weight[0].numel(), float(square), adaptive)
-            runner.optim_wrapper.param_groups[index]['lr'] *= factor
+            group = runner.optim_wrapper.param_groups[index]
+            for key in {'lr', 'initial_lr', 'max_lr', 'min_lr'} & set(group):
+                group[key] *= factor
             for scheduler in runner.param_schedulers or ():
-                if scheduler.param_name == 'lr':  # others change the momentum
+                # Others change the momentum, or follow a metric and keep none.
+                if scheduler.param_name == 'lr' and hasattr(scheduler, 'base_values'):
                     scheduler.base_values[index] *= factor
             runner.logger.info(f'Rate of {name}.weight: {factor:.3g} times the head\'s (RMS of '
                                f'the feature map {float(square) ** 0.5:.3g})')

@@ -104,7 +104,6 @@ class LRRHead(BaseDecodeHead):
             raise ValueError(f'strides must have one stride for each of in_channels={in_channels}, '
                              f'got {list(self.strides)}')
         self.num_bases, self.with_cp = num_bases, with_cp
-        self.masked = boundary_mask is not None
         # From here on everything is by name, coarse to fine.
         geometry = pyramid_levels(self.strides, reconstruction_factor,
                                   (boundary_mask or {}).get('window'))
@@ -116,7 +115,7 @@ class LRRHead(BaseDecodeHead):
         self.levels = nn.ModuleDict()
         for level in geometry:
             mask = None
-            if self.masked and (self.refines or level is not geometry[0]):
+            if boundary_mask is not None and (self.refines or level is not geometry[0]):
                 mask = MODELS.build({**boundary_mask, 'window': level.window})
             self.levels[level.name] = LRRLevel(
                 in_channels=channels[level.name], factor=level.factor, mask=mask,
@@ -185,7 +184,7 @@ class LRRHead(BaseDecodeHead):
         """Refuse a ``class_threshold`` that is no probability, or that finds no masks."""
         if not 0 <= value <= 1:
             raise ValueError(f'class_threshold must be a probability, from 0 to 1, got {value}')
-        if value and not self.masked:
+        if value and all(level.mask is None for level in self.levels.values()):
             raise ValueError(f'class_threshold={value} needs boundary masks, and this head has '
                              'boundary_mask=None')
 

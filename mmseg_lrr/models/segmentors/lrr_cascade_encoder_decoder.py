@@ -36,9 +36,10 @@ class LRRCascadeEncoderDecoder(LRREncoderDecoder, CascadeEncoderDecoder):
         if frozen_stages:
             kwargs['auxiliary_head'] = None
         super().__init__(num_stages=num_stages, **kwargs)
-        classes = [head.num_classes for head in self.decode_head]
+        classes = [head.out_channels for head in self.decode_head]
         if len(set(classes)) > 1:
-            raise ValueError(f'num_classes must be the same in all of decode_head, got {classes}')
+            raise ValueError('num_classes (or out_channels) must be the same in all of '
+                             f'decode_head, got {classes}')
         for module in self._frozen():
             module.requires_grad_(False)
 

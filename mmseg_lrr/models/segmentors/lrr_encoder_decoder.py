@@ -78,6 +78,7 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         head = last_head(self)
         if hasattr(head, 'level_scores'):
             head.check_class_threshold(test_cfg.get('class_threshold', 0))
+            checks.one_of('test_cfg.last_level', test_cfg.get('last_level'), (None, *head.levels))
         elif any(map(test_cfg.get, _LEVEL_OPTIONS)):
             raise ValueError(f'test_cfg: {", ".join(_LEVEL_OPTIONS)} need a head with levels '
                              f'(LRRHead), got {type(head).__name__}')

@@ -39,6 +39,7 @@ from mmseg.apis import init_model
 from mmseg.registry import DATASETS
 from PIL import Image
 from registered import CHANNELS, MEAN, STD
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_lrr.apis.testing import configure_test, run_test
 from mmseg_lrr.files import replacing
@@ -209,7 +210,8 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
         elif step.type == 'CheckLabels':
             step.num_classes = num_classes
     cfg.test_evaluator = [
-        dict(type='LRRIoUMetric', iou_metrics=['mIoU'], trimap=dict(widths=list(TRIMAP_WIDTHS))),
+        dict(type='LRRIoUMetric', iou_metrics=['mIoU'], trimap=dict(widths=list(TRIMAP_WIDTHS)),
+             boundary_iou=dict(), boundary_f=dict(widths=[MAIN_WIDTH])),
         dict(type='ClassIoU')]
     # Tested at the end, not on the way.
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -320,7 +322,7 @@ def run_row(row: str, args: argparse.Namespace, seed: int, path: Path) -> None:
     cfg.work_dir = str(args.work_dir / 'tests')
     single = run_test(configure_test(cfg), checkpoint).metrics
     levels = [name[5:] for name in single if name.startswith('mIoU_')]
-    image_seconds, parameters = measure(cfg, checkpoint)
+    costs = measure(cfg, checkpoint)
 
     def bands(metrics: dict[str, float], suffix: str = '') -> dict[int, float]:
         return {width: metrics[f'trimap_mIoU@{width}{suffix}'] for width in TRIMAP_WIDTHS}
@@ -329,10 +331,11 @@ def run_row(row: str, args: argparse.Namespace, seed: int, path: Path) -> None:
         row=row, seed=seed, iterations=args.iters, miou=single['mIoU'],
         levels={level: single[f'mIoU_{level}'] for level in levels}, trimap=bands(single),
         trimap_levels={level: bands(single, f'_{level}') for level in levels},
+        boundary_miou=single['boundary_mIoU'], boundary_mf=single[f'boundary_mF@{MAIN_WIDTH}'],
         loss=json.loads(Path(checkpoint).with_name('loss.json').read_text()),
         classes={name[4:]: None if math.isnan(value) else value
                  for name, value in single.items() if name.startswith('IoU_')},
-        seconds_an_image=image_seconds, train_seconds=seconds, parameters=parameters)
+        train_seconds=seconds, **costs)
     if not args.single_scale:
         multi_scale, with_crf = (run_test(configure_test(cfg, **way), checkpoint).metrics
                                  for way in ({'tta': True}, dict(tta=True, crf=crf_settings(args))))
@@ -342,22 +345,29 @@ def run_row(row: str, args: argparse.Namespace, seed: int, path: Path) -> None:
         temporary.write_text(json.dumps(figures, indent=2) + '\n')
 
 
-def measure(cfg: Config, checkpoint: str, images: int = 25) -> tuple[float, int]:
-    """Measure the seconds of an image (the network, one scale); count the trained parameters."""
+def measure(cfg: Config, checkpoint: str, images: int = 25) -> dict[str, float]:
+    """Measure an image's seconds (median; one scale) and operations; count what is trained."""
     cfg = configure_test(cfg)
     cfg.model.test_cfg.level_outputs = False
     model = init_model(cfg, checkpoint, device=get_device())
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
+
+    @torch.no_grad()
+    def predict(batch: dict) -> None:
+        (sample, ) = model.test_step(batch)
+        sample.cpu()  # waits for the GPU
+
     seconds = []
     for index in range(min(images, len(dataset))):
         batch = pseudo_collate([dataset[index]])
         start = time.perf_counter()
-        with torch.no_grad():
-            (sample, ) = model.test_step(batch)
-        sample.cpu()  # waits for the GPU
+        predict(batch)
         seconds.append(time.perf_counter() - start)
-    return (statistics.median(seconds),
-            sum(item.numel() for item in model.parameters() if item.requires_grad))
+    with FlopCounterMode(display=False) as counter:
+        predict(batch)
+    return dict(
+        seconds_an_image=statistics.median(seconds), gmac=counter.get_total_flops() / 2e9,
+        parameters=sum(item.numel() for item in model.parameters() if item.requires_grad))
 
 
 def merge(runs: Sequence) -> object:
@@ -399,12 +409,14 @@ def tables(rows: Sequence[dict]) -> str:
     tested = [run for run in rows if 'miou' in run]
     widths = ['output', *(f'{width} px' for width in TRIMAP_WIDTHS), 'all']
     found = [
-        (['row', '32x', '16x', '8x', 'final', f'trimap {MAIN_WIDTH} px', 'ms', 'ms-crf', 'loss',
-          's/image', 'training, min', 'parameters, M', 'seeds'],
+        (['row', '32x', '16x', '8x', 'final', f'trimap {MAIN_WIDTH} px', 'Boundary IoU',
+          f'F@{MAIN_WIDTH}', 'ms', 'ms-crf', 'loss', 'GMAC', 's/image', 'training, min',
+          'parameters, M', 'seeds'],
          [[run['row'], *(cell(run['levels'].get(level)) for level in ('32x', '16x', '8x')),
-           cell(run['miou']), cell(run['trimap'].get(str(MAIN_WIDTH))), cell(run.get('ms')),
+           cell(run['miou']), cell(run['trimap'].get(str(MAIN_WIDTH))),
+           cell(run.get('boundary_miou')), cell(run.get('boundary_mf')), cell(run.get('ms')),
            cell(run.get('ms_crf')), cell(run.get('loss', {}).get('100'), '.2f'),
-           mean_cell(run.get('seconds_an_image'), '.3f'),
+           mean_cell(run.get('gmac'), '.1f'), mean_cell(run.get('seconds_an_image'), '.3f'),
            mean_cell(run.get('train_seconds'), '.1f', 60),
            mean_cell(run.get('parameters'), '.2f', 1e6), str(run['seeds'])] for run in tested]),
         (widths, [[run['row'], *(cell(run['trimap'].get(str(width))) for width in TRIMAP_WIDTHS),

@@ -52,6 +52,9 @@ DATA = {
     'voc': ('PascalVOCDataset', 'data/voc', 'SegmentationClassAug', 'mini_train', 'mini_val'),
     'voc_objects': ('PascalVOCDataset', 'data/voc_objects', 'SegmentationClassAug', 'train', 'val'),
 }
+#: Classes with at least 12 images to test on, and background; scores are means over them.
+COVERED = {'voc_objects': ('background', 'car', 'cat', 'chair', 'cow', 'dog', 'horse', 'person',
+                           'sheep', 'sofa')}
 #: Factor of image, crop and DE radius, and the suffix of the images.
 SIZES = {'full': (1, '.jpg'), 'half': (2, '.png')}
 TRIMAP_WIDTHS = (1, 2, 3, 4, 5, 7, 10, 15, 20)
@@ -210,8 +213,9 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
         elif step.type == 'CheckLabels':
             step.num_classes = num_classes
     cfg.test_evaluator = [
-        dict(type='LRRIoUMetric', iou_metrics=['mIoU'], trimap=dict(widths=list(TRIMAP_WIDTHS)),
-             boundary_iou=dict(), boundary_f=dict(widths=[MAIN_WIDTH])),
+        dict(type='CoveredClasses', covered=COVERED.get(args.data, classes),
+             iou_metrics=['mIoU'], trimap=dict(widths=list(TRIMAP_WIDTHS)), boundary_iou=dict(),
+             boundary_f=dict(widths=[MAIN_WIDTH])),
         dict(type='ClassIoU')]
     # Tested at the end, not on the way.
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -329,6 +333,7 @@ def run_row(row: str, args: argparse.Namespace, seed: int, path: Path) -> None:
 
     figures = dict(
         row=row, seed=seed, iterations=args.iters, miou=single['mIoU'],
+        all_classes=single['mIoU_of_all'] if args.data in COVERED else None,
         levels={level: single[f'mIoU_{level}'] for level in levels}, trimap=bands(single),
         trimap_levels={level: bands(single, f'_{level}') for level in levels},
         boundary_miou=single['boundary_mIoU'], boundary_mf=single[f'boundary_mF@{MAIN_WIDTH}'],
@@ -378,16 +383,11 @@ def merge(runs: Sequence) -> object:
     return values[0] if len(values) == 1 else [statistics.mean(values), statistics.stdev(values)]
 
 
-def read_rows(folder: Path, without: Sequence[str] = ()) -> list[dict]:
-    """Read finished rows, their seeds merged; ``without`` classes makes a second mean of them."""
+def read_rows(folder: Path) -> list[dict]:
+    """Read finished rows, their seeds merged."""
     runs: dict[str, list[dict]] = {row: [] for row in ROWS}
     for path in sorted(folder.glob('*.json')):
         run = json.loads(path.read_text())
-        classes = {name: value for name, value in run['classes'].items() if value is not None}
-        run['classes']['all'] = statistics.mean(classes.values())
-        if without:
-            run['classes'][f'without {", ".join(without)}'] = statistics.mean(
-                value for name, value in classes.items() if name not in without)
         runs[run.pop('row')].append(run)
         del run['seed']
     return [dict(row=row, seeds=len(found), **merge(found)) for row, found in runs.items() if found]
@@ -409,11 +409,12 @@ def tables(rows: Sequence[dict]) -> str:
     tested = [run for run in rows if 'miou' in run]
     widths = ['output', *(f'{width} px' for width in TRIMAP_WIDTHS), 'all']
     found = [
-        (['row', '32x', '16x', '8x', 'final', f'trimap {MAIN_WIDTH} px', 'Boundary IoU',
-          f'F@{MAIN_WIDTH}', 'ms', 'ms-crf', 'loss', 'GMAC', 's/image', 'training, min',
-          'parameters, M', 'seeds'],
+        (['row', '32x', '16x', '8x', 'final', 'all classes', f'trimap {MAIN_WIDTH} px',
+          'Boundary IoU', f'F@{MAIN_WIDTH}', 'ms', 'ms-crf', 'loss', 'GMAC', 's/image',
+          'training, min', 'parameters, M', 'seeds'],
          [[run['row'], *(cell(run['levels'].get(level)) for level in ('32x', '16x', '8x')),
-           cell(run['miou']), cell(run['trimap'].get(str(MAIN_WIDTH))),
+           cell(run['miou']), cell(run.get('all_classes')),
+           cell(run['trimap'].get(str(MAIN_WIDTH))),
            cell(run.get('boundary_miou')), cell(run.get('boundary_mf')), cell(run.get('ms')),
            cell(run.get('ms_crf')), cell(run.get('loss', {}).get('100'), '.2f'),
            mean_cell(run.get('gmac'), '.1f'), mean_cell(run.get('seconds_an_image'), '.3f'),
@@ -461,8 +462,6 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--sgd', type=float, metavar='RATE', help='train with SGD at this rate')
     parser.add_argument('--single-scale', action='store_true',
                         help='leave out several scales and the CRF')
-    parser.add_argument('--without', nargs='+', default=[], metavar='CLASS',
-                        help='classes to leave out of a second mean over classes')
     parser.add_argument('--workers', type=int, default=1,
                         help='processes that load images (default: %(default)s)')
     args = parser.parse_args(arguments)
@@ -496,7 +495,7 @@ def main() -> None:
             except Timeout:
                 said = 'another process is at it'
             print(f'{row}, seed {seed}: {said}', flush=True)
-    rows = read_rows(folder, args.without)
+    rows = read_rows(folder)
     heading = (f'{args.data} at {args.size} size, {args.iters} iterations of {BATCH_SIZE}, '
                f'{args.backbone}, on {get_device()}')
     print(f'{heading}\n\n{tables(rows)}')

@@ -2,6 +2,7 @@
 """Classes that the rows of compare_heads.py name in their configs and that the package has not."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from mmseg.models.decode_heads import PointHead
 from mmseg.registry import HOOKS, METRICS, MODELS
 from torch import Tensor, nn
 
+from mmseg_lrr.evaluation.image_areas import ImageAreas
+from mmseg_lrr.evaluation.metrics import LRRIoUMetric
 from mmseg_lrr.models.layers import BoundaryMask
 
 TIMM_NAME = 'tf_efficientnet_lite0'
@@ -98,6 +101,22 @@ class SoftStartHook(Hook):
         for module in runner.model.modules():
             if isinstance(module, SoftStartMask):
                 module.strength.fill_(min(1.0, 2 * runner.iter / runner.max_iters))
+
+
+@METRICS.register_module()
+class CoveredClasses(LRRIoUMetric):
+    """All scores are means over the ``covered`` classes; ``mIoU_of_all`` is over all."""
+
+    def __init__(self, *, covered: Sequence[str], **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.covered = covered
+
+    def compute_metrics(self, results: list[list[ImageAreas]]) -> dict[str, float]:
+        of_all = super().compute_metrics(results)['mIoU']
+        covered = [self.dataset_meta['classes'].index(name) for name in self.covered]
+        for areas in chain(*results):  # a class without a pixel does not count
+            areas.areas[..., ~np.isin(areas.classes, covered)] = 0
+        return super().compute_metrics(results) | {'mIoU_of_all': of_all}
 
 
 @METRICS.register_module()

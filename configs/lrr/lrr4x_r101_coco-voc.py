@@ -12,6 +12,8 @@ _base_ = [
     './_base_/models/lrr4x_r101.py', './_base_/datasets/pascal_voc_512x512.py',
     './_base_/default_runtime.py', './_base_/schedules/sgd_20k.py'
 ]
-model = dict(data_preprocessor=dict(size={{_base_.crop_size}}), pretrained=None)
+model = dict(
+    data_preprocessor=dict(size={{_base_.crop_size}}), pretrained=None,
+    decode_head=dict(boundary_mask=dict(soft_start=0)))
 optim_wrapper = dict(optimizer=dict(lr=0.001))
 load_from = 'work_dirs/lrr4x_r101_coco-voc_stage1/iter_80000.pth'

@@ -7,4 +7,5 @@ Cost: 32k images (4k iterations of 8) at 23 GFLOP each, 11 M weights; about 0.8 
 GPU at 20 TFLOP/s (estimated), hours of a CPU.
 """
 _base_ = './lrr4x_r18_camvid.py'
+model = dict(decode_head=dict(boundary_mask=dict(soft_start=0)))
 load_from = 'work_dirs/lrr32x_r18_camvid/iter_4000.pth'

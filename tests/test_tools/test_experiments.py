@@ -5,7 +5,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import compare_heads
 import numpy as np
@@ -19,7 +18,6 @@ from PIL import Image
 
 from mmseg_lrr.datasets.class_bases import save_class_bases
 from mmseg_lrr.evaluation.metrics import BoundaryIoUMetric
-from mmseg_lrr.models.layers import BoundaryMask
 
 
 @pytest.fixture
@@ -163,16 +161,6 @@ def test_covered_classes() -> None:
     assert covered['mIoU'] == pytest.approx((ious['IoU_b'] + ious['IoU_d']) / 2, abs=0.006)
     assert covered['mIoU_of_all'] == pytest.approx(np.mean(list(ious.values())), abs=0.006)
     assert 0 < covered['boundary_mIoU@2'] != boundary['boundary_mIoU@2']
-
-
-def test_masks_close_over_the_first_half() -> None:
-    mask = registered.SoftStartMask(window=3)
-    runner = SimpleNamespace(model=torch.nn.ModuleDict({'mask': mask}), max_iters=80)
-    scores = 4 * torch.randn(1, 3, 6, 7)
-    hard = BoundaryMask(window=3)(scores)
-    for runner.iter, strength in ((0, 0.), (10, 0.25), (20, 0.5), (40, 1.), (79, 1.)):
-        registered.SoftStartHook().before_train_iter(runner, 0)
-        torch.testing.assert_close(mask(scores), (1 - strength) + strength * hard)
 
 
 def test_tables_from_rows(tmp_path: Path, call: Callable) -> None:

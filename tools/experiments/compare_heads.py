@@ -82,14 +82,18 @@ def maps(levels: int = 4) -> dict:
     return dict(in_channels=list(CHANNELS[-levels:]), in_index=list(range(4 - levels, 4)))
 
 
-def lrr(levels: int, mask: str | None = None, de: bool = False, **head) -> dict:
+#: The mask from the first iteration on, and the recipes', which closes over half of the training.
+AT_ONCE, SOFT = (dict(type='BoundaryMask', soft_start=share) for share in (0, 0.5))
+
+
+def lrr(levels: int, mask: dict | None = None, de: bool = False, **head) -> dict:
     """Make a row of LRR: the recipes' 1x1 filters, with the rates of ``CoefficientRatesHook``."""
     branch = dict(
         dilation_erosion=dict(type='DilationErosionBranch', levels=['32x']),
         loss_dilation_erosion=dict(type='DilationErosionLoss')
     ) if de else dict(dilation_erosion=None)
     return dict(head=dict(
-        type='LRRHead', **maps(levels), boundary_mask=dict(type=mask) if mask else None,
+        type='LRRHead', **maps(levels), boundary_mask=mask,
         loss_decode=dict(type='LevelCrossEntropyLoss'), **branch, **{'kernel_size': 1, **head}))
 
 
@@ -118,27 +122,28 @@ ROWS = {
     'lrr4x-unmasked': lrr(4),
     'fcn8s': fcn(3),
     'fcn32s': fcn(1),
-    'lrr4x-masked-de, 32x first': dict(lrr(4, 'BoundaryMask', de=True), first='lrr32x-de'),
-    'lrr4x-masked, 32x first': dict(lrr(4, 'BoundaryMask'), first='lrr32x'),
+    'lrr4x-masked-de, 32x first': dict(lrr(4, AT_ONCE, de=True), first='lrr32x-de'),
+    'lrr4x-masked, 32x first': dict(lrr(4, AT_ONCE), first='lrr32x'),
     'lrr4x-unmasked, 32x first': dict(lrr(4), first='lrr32x'),
-    'lrr4x-masked-de, at once': lrr(4, 'BoundaryMask', de=True),
+    'lrr4x-masked-de, at once': lrr(4, AT_ONCE, de=True),
     'lrr32x': lrr(1),
     'lrr32x-de': lrr(1, de=True),
     'lrr8x-unmasked': lrr(3),
     'lrr16x-unmasked': lrr(2),
-    'lrr4x-masked, unmasked first': dict(lrr(4, 'BoundaryMask'), first='lrr4x-unmasked'),
+    'lrr4x-masked, unmasked first': dict(lrr(4, AT_ONCE), first='lrr4x-unmasked'),
     'deeplabv3plus': dict(stride=16, auxiliary=AUXILIARY, head=dict(
         type='DepthwiseSeparableASPPHead', in_channels=CHANNELS[3], in_index=3, channels=128,
         dilations=(1, 6, 12, 18), c1_in_channels=CHANNELS[0], c1_channels=12, **_COMMON)),
     'upernet': dict(auxiliary=AUXILIARY, head=dict(
         type='UPerHead', **maps(), pool_scales=(1, 2, 3, 6), channels=128, **_COMMON)),
     'segformer': dict(head=dict(type='SegformerHead', **maps(), channels=128, **_COMMON)),
-    'lrr4x-masked, at once': lrr(4, 'BoundaryMask'),
-    'lrr4x-masked, soft start': lrr(4, 'SoftStartMask'),
-    'lrr4x-masked, 3x3': lrr(4, 'BoundaryMask', kernel_size=3),
-    'lrr4x-masked, 5x5': lrr(4, 'BoundaryMask', kernel_size=5),
+    'lrr4x-masked, at once': lrr(4, AT_ONCE),
+    'lrr4x-masked, soft start': lrr(4, SOFT),
+    'lrr4x-masked-de, soft start': lrr(4, SOFT, de=True),
+    'lrr4x-masked, 3x3': lrr(4, AT_ONCE, kernel_size=3),
+    'lrr4x-masked, 5x5': lrr(4, AT_ONCE, kernel_size=5),
     'lrr4x-masked, coarse losses less': lrr(
-        4, 'BoundaryMask', level_loss_weights=[1, .4, .2, .2]),
+        4, AT_ONCE, level_loss_weights=[1, .4, .2, .2]),
     'fcn32s + LRR': refined(dict(type='LRRRefineHead', kernel_size=1, in_index=[0, 1, 2])),
     # With the settings of mmseg's pointrend_r50, from 1/32 to the whole resolution.
     'fcn32s + PointRend': refined(
@@ -191,8 +196,6 @@ def row_config(row: str, args: argparse.Namespace, seed: int, iterations: int = 
         cfg.model.auxiliary_head = dict(spec['auxiliary'], num_classes=num_classes)
     if not levels:
         cfg.custom_hooks = []
-    elif (head.get('boundary_mask') or {}).get('type') == 'SoftStartMask':
-        cfg.custom_hooks.append(dict(type='SoftStartHook'))
     cfg.custom_imports.imports = ['mmseg_lrr', 'registered']
     cfg.randomness = dict(seed=seed)
     cfg.log_level = 'WARNING'

@@ -7,17 +7,14 @@ from itertools import chain
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from mmseg.evaluation import IoUMetric
 from mmseg.models.backbones import TIMMBackbone
 from mmseg.models.decode_heads import PointHead
-from mmseg.registry import HOOKS, METRICS, MODELS
+from mmseg.registry import METRICS, MODELS
 from torch import Tensor, nn
 
 from mmseg_lrr.evaluation.image_areas import ImageAreas
 from mmseg_lrr.evaluation.metrics import LRRIoUMetric
-from mmseg_lrr.models.layers import BoundaryMask
 
 TIMM_NAME = 'tf_efficientnet_lite0'
 #: Channels of the feature maps at strides 4, 8, 16 and 32.
@@ -61,19 +58,6 @@ class EfficientNetLite0(TIMMBackbone):
 
 
 @MODELS.register_module()
-class SoftStartMask(BoundaryMask):
-    """1 - strength * (1 - mask): no mask at strength 0, the method's at 1."""
-
-    def __init__(self, *, window: int = 9) -> None:
-        super().__init__(window=window)
-        self.register_buffer('strength', torch.ones(()))
-
-    def forward(self, scores: Tensor) -> Tensor:
-        """Compute the mask (N, C, H, W), in [1 - strength, 1], of scores of that shape."""
-        return 1 - self.strength * (1 - super().forward(scores))
-
-
-@MODELS.register_module()
 class PointHead32(PointHead):
     """mmseg's PointRend on FCN-32s, whose head gives scores that it has upsampled by 32.
 
@@ -90,17 +74,6 @@ class PointHead32(PointHead):
 def _subsample32(scores: Tensor) -> Tensor:
     """(N, C, 32h, 32w) -> (N, C, h, w), the values at the cells' centres."""
     return F.interpolate(scores, scale_factor=1 / 32, mode='bilinear', align_corners=False)
-
-
-@HOOKS.register_module()
-class SoftStartHook(Hook):
-    """Raise the strength of :class:`SoftStartMask` from 0 to 1 over half of the training."""
-
-    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
-        """Set the strength; it follows from the iteration, so that a resumed run goes on."""
-        for module in runner.model.modules():
-            if isinstance(module, SoftStartMask):
-                module.strength.fill_(min(1.0, 2 * runner.iter / runner.max_iters))
 
 
 @METRICS.register_module()

@@ -2,6 +2,7 @@
 """The mask that lets detail in only at the boundaries of the coarser prediction."""
 
 import torch.nn as nn
+from mmengine.logging import MessageHub
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -21,11 +22,16 @@ class BoundaryMask(nn.Module):
     Args:
         window: Side of the square window in pixels of the level's own score map; odd. 9 in the
             released VOC network, 17 in the Cityscapes one.
+        soft_start: Share of the training, in [0, 1], over which the mask closes, from 1 everywhere:
+            at first the coarser level has no boundaries to show. 0 in the released code.
     """
 
-    def __init__(self, *, window: int = 9) -> None:
+    def __init__(self, *, window: int = 9, soft_start: float = 0) -> None:
         super().__init__()
         self.window = checks.odd('window', window, 3)
+        if not 0 <= soft_start <= 1:
+            raise ValueError(f'soft_start is a share of the training, in [0, 1]; got {soft_start}')
+        self.soft_start = soft_start
 
     def forward(self, scores: Tensor) -> Tensor:
         """Compute the mask of the detail that is added to ``scores``.
@@ -36,7 +42,15 @@ class BoundaryMask(nn.Module):
         Returns:
             (N, C, H, W) in [0, 1], in float32 where ``scores`` are of lower precision.
         """
-        return sliding_range(full_precision(scores).softmax(dim=1), self.window)
+        mask = sliding_range(full_precision(scores).softmax(dim=1), self.window)
+        strength = self.strength() if self.training else 1
+        return mask if strength == 1 else 1 - strength * (1 - mask)
+
+    def strength(self) -> float:
+        """How far the mask has closed at the runner's present iteration, in [0, 1]."""
+        training = MessageHub.get_current_instance()
+        closing = self.soft_start * training.get_info('max_iters', 0)
+        return min(1, training.get_info('iter') / closing) if closing else 1
 
     def extra_repr(self) -> str:
-        return f'window={self.window}'
+        return f'window={self.window}, soft_start={self.soft_start:g}'

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmseg.registry import MODELS
 
 from mmseg_lrr.models.layers import BoundaryMask
@@ -36,6 +37,19 @@ def test_lower_precision_is_raised() -> None:
     mask = BoundaryMask()(scores)
     assert mask.dtype == torch.float32
     torch.testing.assert_close(mask, BoundaryMask()(scores.float()))
+
+
+def test_soft_start() -> None:
+    hub = MessageHub.get_instance('soft start')  # as a runner makes it
+    mask, plain = BoundaryMask(window=3, soft_start=0.5), BoundaryMask(window=3)
+    scores = 4 * torch.randn(1, 3, 6, 7)
+    torch.testing.assert_close(mask(scores), plain(scores))  # without a runner
+    hub.update_info('max_iters', 80)
+    for iteration, strength in ((0, 0.), (10, 0.25), (20, 0.5), (40, 1.), (79, 1.)):
+        hub.update_info('iter', iteration)
+        torch.testing.assert_close(mask(scores), (1 - strength) + strength * plain(scores))
+        torch.testing.assert_close(mask.eval()(scores), plain(scores))
+        mask.train()
 
 
 def test_gradcheck() -> None:

@@ -159,7 +159,7 @@ def test_covered_classes() -> None:
         found.append(metric.compute_metrics(metric.results))
     covered, ious, boundary = found
     assert covered['mIoU'] == pytest.approx((ious['IoU_b'] + ious['IoU_d']) / 2, abs=0.006)
-    assert covered['mIoU_of_all'] == pytest.approx(np.mean(list(ious.values())), abs=0.006)
+    assert covered['all_mIoU'] == pytest.approx(np.mean(list(ious.values())), abs=0.006)
     assert 0 < covered['boundary_mIoU@2'] != boundary['boundary_mIoU@2']
 
 

@@ -336,7 +336,7 @@ def run_row(row: str, args: argparse.Namespace, seed: int, path: Path) -> None:
 
     figures = dict(
         row=row, seed=seed, iterations=args.iters, miou=single['mIoU'],
-        all_classes=single['mIoU_of_all'] if args.data in COVERED else None,
+        all_classes=single['all_mIoU'] if args.data in COVERED else None,
         levels={level: single[f'mIoU_{level}'] for level in levels}, trimap=bands(single),
         trimap_levels={level: bands(single, f'_{level}') for level in levels},
         boundary_miou=single['boundary_mIoU'], boundary_mf=single[f'boundary_mF@{MAIN_WIDTH}'],

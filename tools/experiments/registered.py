@@ -78,7 +78,7 @@ def _subsample32(scores: Tensor) -> Tensor:
 
 @METRICS.register_module()
 class CoveredClasses(LRRIoUMetric):
-    """All scores are means over the ``covered`` classes; ``mIoU_of_all`` is over all."""
+    """All scores are means over the ``covered`` classes; ``all_mIoU`` is over all."""
 
     def __init__(self, *, covered: Sequence[str], **kwargs) -> None:
         super().__init__(**kwargs)
@@ -89,7 +89,7 @@ class CoveredClasses(LRRIoUMetric):
         covered = [self.dataset_meta['classes'].index(name) for name in self.covered]
         for areas in chain(*results):  # a class without a pixel does not count
             areas.areas[..., ~np.isin(areas.classes, covered)] = 0
-        return super().compute_metrics(results) | {'mIoU_of_all': of_all}
+        return super().compute_metrics(results) | {'all_mIoU': of_all}
 
 
 @METRICS.register_module()

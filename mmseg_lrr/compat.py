@@ -19,7 +19,7 @@ from packaging.version import Version
 #: Module -> (name on the package index, first supported release, first release beyond).
 #: The forks published as ``onedl-*`` have the same module names and lie inside these ranges.
 SUPPORTED = {
-    'torch': ('torch', '2.4', '3'),
+    'torch': ('torch', '2.0', '3'),
     'mmengine': ('mmengine', '0.10', '1'),
     'mmcv': ('mmcv', '2.0', '2.4'),
     'mmseg': ('mmsegmentation', '1.2', '1.5'),

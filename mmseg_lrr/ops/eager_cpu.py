@@ -4,6 +4,9 @@
 import torch
 from torch import Tensor
 
+# Before torch 2.3 nothing says so: what is compiled there sees the code of a GPU or CPU.
+is_compiling = getattr(getattr(torch, 'compiler', None), 'is_compiling', lambda: False)
+
 
 def on_eager_cpu(x: Tensor) -> bool:
     """Whether a CPU computes at once what is called for ``x``.
@@ -11,5 +14,5 @@ def on_eager_cpu(x: Tensor) -> bool:
     A GPU would wait for many small launches; compilers, exporters and tracing write down every
     call, and order the work themselves.
     """
-    return (x.device.type == 'cpu' and not torch.compiler.is_compiling()
+    return (x.device.type == 'cpu' and not is_compiling()
             and not torch.onnx.is_in_onnx_export() and not torch.jit.is_tracing())

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .eager_cpu import on_eager_cpu
+from .eager_cpu import is_compiling, on_eager_cpu
 
 # Planes are taken a few at a time: on a CPU so that the dozen passes over each stay in its cache,
 # on a GPU so that what the backward pass keeps of them takes a few hundred megabytes.
@@ -94,7 +94,7 @@ def _range(x: Tensor, window: int) -> Tensor:
 
 def _chunks(planes: Tensor) -> Iterator[slice]:
     count = max(len(planes), 1)
-    if torch.compiler.is_compiling():  # which makes blocks of its own
+    if is_compiling():  # which makes blocks of its own
         size = count
     else:
         chunk = _CPU_CHUNK if planes.device.type == 'cpu' else _GPU_CHUNK

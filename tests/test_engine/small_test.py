@@ -88,4 +88,3 @@ def one_of_two(rank: int, folder: Path, images: Path) -> None:
     torch.distributed.init_process_group(
         'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
     run_both(folder, images)
-    torch.distributed.destroy_process_group()

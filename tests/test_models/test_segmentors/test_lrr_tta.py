@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from mmseg_lrr.models import DenseCRF, LRRTTAModel
 
@@ -145,7 +145,7 @@ class _LiveMaps(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
+        for tensor in tree_flatten(out)[0]:
             if isinstance(tensor, Tensor) and tensor.untyped_storage().nbytes() >= self.num_bytes:
                 seen = StorageWeakRef(tensor.untyped_storage())
                 self.seen[seen.cdata] = seen

@@ -149,4 +149,4 @@ def tool(name: str, *arguments: str) -> list[str]:
 
 def checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint, loaded with torch's protection on."""
-    return torch.load(path, map_location='cpu', weights_only=True)
+    return torch.load(path, map_location='cpu')

@@ -4,11 +4,19 @@
 from importlib import metadata
 
 import pytest
+import torch
 from mmengine.config import Config
+from packaging.version import Version
 
 #: The maintained forks have the same modules in distributions of other names.
 IS_FORK = any(found.metadata['Name'] == 'onedl-mmsegmentation'
               for found in metadata.distributions())
+
+
+def since_torch(version: str, what: str) -> pytest.MarkDecorator:
+    """Skip a test of what torch has, or does, since a version."""
+    return pytest.mark.skipif(Version(torch.__version__) < Version(version),
+                              reason=f'torch before {version} {what}')
 
 
 def _prefix_problem() -> str | None:

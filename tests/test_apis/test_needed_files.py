@@ -14,6 +14,8 @@ from test_configs.small_world import CONFIGS, NAMES, load, make
 from mmseg_lrr.apis import toolbox
 from mmseg_lrr.apis.needed_files import need_files
 
+from ..toolbox import since_torch
+
 VOC, CITY = Path('data/VOCdevkit/VOC2012'), Path('data/cityscapes')
 
 
@@ -94,6 +96,7 @@ def test_missing_stage_and_checkpoint(
     assert line(toolbox.test, [str(config), 'a.pth']) == 'the checkpoint a.pth is missing'
 
 
+@since_torch('2.6', 'loads whatever a file names')
 @pytest.mark.parametrize('zipped', [True, False])
 def test_refused_checkpoint(tmp_path: Path, line: Callable, zipped: bool) -> None:
     file = str(tmp_path / 'a.pth')

@@ -76,7 +76,7 @@ def test_a_resumed_run_ends_bit_equal(tmp_path: Path, loop: dict) -> None:
     first = tmp_path / f'{"epoch" if by_epoch else "iter"}_1.pth'
     (tmp_path / 'last_checkpoint').write_text(str(first))
     resumed = train(tmp_path, loop, interval=1, by_epoch=by_epoch, resume=True)
-    weights = torch.load(first, weights_only=True)['state_dict']
+    weights = torch.load(first)['state_dict']
     for name, value in resumed.model.state_dict().items():
         assert torch.equal(value, expected[name])
         assert not torch.equal(value, weights[name])

@@ -10,6 +10,7 @@ from torch import Tensor
 from mmseg_lrr.ops.sliding import sliding_range
 
 from .. import references
+from ..toolbox import since_torch
 
 WINDOWS = (1, 3, 9, 17)
 # Heights and widths, many of them smaller than the larger windows.
@@ -119,6 +120,7 @@ def test_keeps_its_input_alone_for_the_gradient() -> None:
     assert [t.data_ptr() for t in saved] == [x.data_ptr()]
 
 
+@since_torch('2.3', 'does not compile functions with a backward of their own')
 def test_compiled_gradient_at_ties_equals_pooling() -> None:
     """One program for several sizes, and the gradient where the uncompiled one sends it."""
     compiled = torch.compile(sliding_range, backend='aot_eager', fullgraph=True)

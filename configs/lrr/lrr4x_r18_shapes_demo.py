@@ -13,7 +13,7 @@ _base_ = [
 model = dict(
     data_preprocessor=dict(size={{_base_.crop_size}}),
     # A quarter of the side of an image, as 32 px is of the authors' smallest crops.
-    decode_head=dict(num_classes=7, loss_dilation_erosion=dict(radii=[8])))
+    decode_head=dict(num_classes=7, loss_dilation_erosion=dict(radii=8)))
 max_iters = 400
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=40, by_epoch=False),

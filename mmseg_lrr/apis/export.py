@@ -9,10 +9,11 @@ from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
 from mmseg_lrr.files import replacing
+from mmseg_lrr.ops.pyramid import fit_map
 
-#: Height and width that the file is compared at, and the difference that is accepted, over the
-#: largest score.
-_OTHER_SIZE = (97, 131)
+#: Height and width that the file is compared at, which strided layers round up, or down, at every
+#: stage, and the difference that is accepted, over the largest score.
+_OTHER_SIZE = (97, 127)
 _TOLERANCE = 1e-3
 
 
@@ -53,7 +54,7 @@ class ExportedModel(nn.Module):
         if factor > 1:
             scores = F.interpolate(
                 scores, scale_factor=factor, mode='bilinear', align_corners=False)
-        scores = scores[:, :, :height, :width]
+        scores = fit_map(scores, (height, width))
         return (scores, *levels.values()) if self.level_outputs else (scores, )
 
 

@@ -20,7 +20,7 @@ from mmseg.utils import SampleList
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmseg_lrr.files import replacing
+from mmseg_lrr.files import output_names, replacing
 
 #: How torch marks an error of the data set that it brings over from a loading process. Others are
 #: of the loader itself (a process that died, say), and no image is to blame for them.
@@ -87,6 +87,7 @@ class LRRTestLoop(TestLoop):
         self.runner.call_hook('before_test_epoch')
         self.runner.model.eval()
         self.failures = []
+        self._name_files()
         if self.collect_failures:
             self._remove_lists()
         # One thread, so that the order of CRF and metrics is that of the batches.
@@ -118,6 +119,17 @@ class LRRTestLoop(TestLoop):
         """Return the model without the wrapper of a distributed run."""
         model = self.runner.model
         return model.module if is_model_wrapper(model) else model
+
+    def _name_files(self) -> None:
+        """Tell metrics that write label maps what to call them."""
+        writing = [metric for metric in self.evaluator.metrics
+                   if hasattr(metric, 'file_names') and metric.output_dir is not None]
+        dataset = self.dataloader.dataset
+        if writing:
+            names = output_names([
+                dataset.get_data_info(i)['img_path'] for i in range(len(dataset))])
+        for metric in writing:
+            metric.file_names = names
 
     def _run_batches(self, executor: Executor) -> None:
         loader, pending = self.dataloader, deque()

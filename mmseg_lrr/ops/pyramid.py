@@ -1,11 +1,13 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Geometry of the pyramid: which levels there are, and how their maps lie on one another."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import checks
@@ -62,8 +64,10 @@ def pyramid_levels(strides: Sequence[int], factor: int | Sequence[int] = 4,
     levels: list[LevelGeometry] = []
     for stride, u, side in zip(strides[::-1], factors[::-1], windows[::-1], strict=True):
         if u < 2 or u % 2 or stride % u:
+            fitting = [n for n in range(2, stride + 1, 2) if stride % n == 0]
             raise ValueError('reconstruction_factor must be even and divide the stride of its '
-                             f'level, got {u} at stride {stride}')
+                             f'level, got {u} at stride {stride}, for which '
+                             f'{" or ".join(map(str, fitting)) or "none"} would do')
         upsample_factor = levels[-1].score_stride // (stride // u) if levels else 1
         if upsample_factor not in (1, 2):
             raise ValueError('reconstruction_factor must give score maps that are equally fine or '
@@ -74,29 +78,30 @@ def pyramid_levels(strides: Sequence[int], factor: int | Sequence[int] = 4,
     return levels
 
 
-def crop(scores: Tensor, size: Sequence[int], limit: int) -> Tensor:
-    """Cut (N, C, H, W) at the bottom and right to ``size`` = (height, width); never stretch.
+def fit_map(scores: Tensor, size: Sequence[int], limit: float = math.inf) -> Tensor:
+    """Cut (N, C, H, W) to ``size``, or repeat its edge, at the bottom and right; never stretch.
 
-    Strided layers round odd sizes up, so that a coarser map may reach beyond a finer one. Both
-    begin at the top left corner of the image.
+    Layers round odd sizes up or down (ConvNeXt), so that a coarser map may reach beyond a finer
+    one, or not as far. Both begin at the top left corner of the image.
 
     Args:
         scores: (N, C, H, W).
-        size: What to cut to.
-        limit: By how many pixels a map may not be larger; more is a map of another stride.
+        size: (height, width) of the result.
+        limit: By how many pixels the sizes may not differ; more is a map of another stride.
 
     Raises:
-        ValueError: If the map is smaller than ``size``, or larger by ``limit`` or more.
+        ValueError: If the sizes differ by ``limit`` or more.
     """
-    height, width = size
-    if not (0 <= scores.shape[2] - height < limit and 0 <= scores.shape[3] - width < limit):
+    rows, columns = (side - had for side, had in zip(size, scores.shape[2:], strict=True))
+    if not (-limit < rows < limit and -limit < columns < limit):
         raise ValueError(
             f'a score map of {tuple(scores.shape[2:])} pixels does not fit the finer map, or the '
-            f'labels, of {(height, width)}. '
-            'Feature maps must have the strides that the head is given (strides=..., by default '
-            '4, 8, 16, 32), odd sizes rounded up. Where a backbone rounds down (ConvNeXt), pad '
-            'its input: data_preprocessor=dict(size_divisor=32, test_cfg=dict(size_divisor=32))')
-    return scores[:, :, :height, :width]
+            f'labels, of {tuple(size)}: feature maps must have the strides that the head is given '
+            '(strides=..., by default the last of 2, 4, 8, 16, 32). A dilated ResNet has them with '
+            'backbone=dict(strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1))')
+    if rows > 0 or columns > 0:
+        scores = F.pad(scores, (0, max(columns, 0), 0, max(rows, 0)), mode='replicate')
+    return scores[:, :, :size[0], :size[1]]
 
 
 def input_size(batch_img_metas: Sequence[Mapping[str, Any]]) -> tuple[int, int]:

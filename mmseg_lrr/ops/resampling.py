@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .pyramid import fit_map
+
 BORDERS = ('zeros', 'replicate')
 
 
@@ -54,8 +56,7 @@ def fit_scores(scores: Tensor, size: Sequence[int], slack: int) -> Tensor:
         return F.interpolate(scores, size=tuple(size), mode='bilinear', align_corners=False)
     if factor != 1:
         scores = F.interpolate(scores, scale_factor=factor, mode='bilinear', align_corners=False)
-    beyond = (0, max(columns, 0), 0, max(rows, 0))
-    return F.pad(scores, beyond, mode='replicate')[:, :, :size[0], :size[1]]
+    return fit_map(scores, size)
 
 
 def resize_bicubic(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -46,6 +46,22 @@ def failures(work_dir: Path) -> list[dict]:
     return json.loads((work_dir / 'failures.json').read_text())
 
 
+@pytest.mark.parametrize('names, written', [
+    (('x/0', 'y/1'), ['0.png', '1.png']), (('x/0', 'y/0', '1'), ['1.png', 'x/0.png', 'y/0.png'])])
+def test_equal_names_keep_their_subfolders(
+        tmp_path: Path, names: tuple, written: list[str]) -> None:
+    flat = make_images(tmp_path / 'flat', 1)
+    for kind in ('images', 'labels'):
+        for name in names:
+            file = tmp_path / 'data' / kind / f'{name}.png'
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes((flat / kind / '0.png').read_bytes())
+    out = tmp_path / 'out'
+    run(segmentor(), tmp_path / 'data', tmp_path / 'work',
+        evaluator=dict(type='LRRIoUMetric', output_dir=str(out)))
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob('*.png')) == written
+
+
 @pytest.mark.parametrize('tta, fp16', [(False, False), (True, True)])
 def test_overlap_changes_no_bit(images: Path, tmp_path: Path, tta: bool, fp16: bool) -> None:
     if tta:

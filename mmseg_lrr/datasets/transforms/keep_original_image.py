@@ -4,8 +4,6 @@
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from .three_channels import three_channels
-
 
 @TRANSFORMS.register_module()
 class KeepOriginalImage(BaseTransform):
@@ -16,12 +14,13 @@ class KeepOriginalImage(BaseTransform):
     reading the path again would fail for images given as arrays.
 
     Required keys: img. Added keys: ori_img, ``(H, W, 3)`` BGR as loaded; a grey image's channel is
-    repeated.
+    repeated, and channels after the third are left out.
     """
 
     def transform(self, results: dict) -> dict:
         """Copy ``results['img']``, which later transforms change."""
-        results['ori_img'] = three_channels(results['img'].copy())
+        image = results['img'].reshape(*results['img'].shape[:2], -1)[..., :3]
+        results['ori_img'] = image.repeat(3 // image.shape[2], axis=2)
         return results
 
     def __repr__(self) -> str:

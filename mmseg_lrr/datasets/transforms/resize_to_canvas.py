@@ -10,8 +10,6 @@ from mmseg.registry import TRANSFORMS
 
 from mmseg_lrr.ops.resampling import canvas_size, fitted_size, resize_bicubic
 
-from .three_channels import three_channels
-
 
 @TRANSFORMS.register_module()
 class ResizeToCanvas(BaseTransform):
@@ -29,30 +27,31 @@ class ResizeToCanvas(BaseTransform):
 
     Args:
         scale: Factor from the image's size to the canvas's.
-        pad_value: Colour around the image, in its channel order (BGR as loaded), for mmseg's data
-            preprocessor. With ``LRRDataPreProcessor`` the network sees zeros there in any case.
+        pad_value: What lies around the image, one number or one per channel (BGR as loaded), for
+            mmseg's data preprocessor. With ``LRRDataPreProcessor`` the network sees zeros there in
+            any case.
         divisor: Side of a block in pixels.
     """
 
-    def __init__(self, *, scale: float = 1.0, pad_value: Sequence[float] = (0, 0, 0),
+    def __init__(self, *, scale: float = 1.0, pad_value: float | Sequence[float] = 0,
                  divisor: int = 32) -> None:
         if scale <= 0:
             # The canvas would be a single block, whatever the image's size.
             raise ValueError(f'scale must be positive, got {scale}')
         self.scale = scale
-        self.pad_value = tuple(pad_value)
+        self.pad_value = pad_value
         self.divisor = divisor
 
     def transform(self, results: dict) -> dict:
-        """Resize and pad ``results['img']``, ``(H, W, 3)`` or grey."""
-        image = three_channels(results['img'])
-        size = image.shape[:2]
+        """Resize and pad ``results['img']``, ``(H, W)`` or of any number of channels."""
+        size = results['img'].shape[:2]
+        image = results['img'].reshape(*size, -1)
         canvas = canvas_size(size, self.scale, self.divisor)
         height, width = fitted_size(size, canvas)
         planes = torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)
         resized = resize_bicubic(planes[None], (height, width))[0].permute(1, 2, 0).numpy()
         top, left = -((height - canvas[0]) // 2), -((width - canvas[1]) // 2)
-        padded = np.full((*canvas, 3), self.pad_value, np.float32)
+        padded = np.full((*canvas, image.shape[2]), self.pad_value, np.float32)
         padded[top:top + height, left:left + width] = resized
         results.update(
             img=padded,

@@ -12,8 +12,6 @@ from mmseg.registry import TRANSFORMS
 
 from mmseg_lrr.ops.resampling import scale_image, scale_labels
 
-from .three_channels import three_channels
-
 
 class ScaleToSquare(BaseTransform):
     """Scale an image at random and crop or pad it about its centre to a square.
@@ -59,9 +57,9 @@ class ScaleToSquare(BaseTransform):
         """
 
     def transform(self, results: dict) -> dict:
-        """Scale ``results['img']``, ``(H, W, 3)`` or grey, and its labels."""
-        image = three_channels(results['img'])
-        size = image.shape[:2]
+        """Scale ``results['img']``, ``(H, W)`` or of any number of channels, and its labels."""
+        size = results['img'].shape[:2]
+        image = results['img'].reshape(*size, -1)
         drawn = self.draw() if self.drawn is None else self.drawn
         long_side = self.long_side(drawn, size)
         side = min(self.canvas, long_side)

@@ -59,7 +59,8 @@ class LRRIoUMetric(IoUMetric):
             are this metric's.
         boundary_iou, boundary_f: The same (``widths``) of :class:`BoundaryIoUMetric` and of
             :class:`BoundaryFMetric`.
-        output_dir: Folder for the final predictions as PNG, named after the images; None writes
+        output_dir: Folder for the final predictions as PNG, named after the images, and, where two
+            of these are alike, in the images' subfolders if ``LRRTestLoop`` tests; None writes
             none.
         format_only: Only write the predictions; for images without ground truth. Needs
             ``output_dir``.
@@ -85,7 +86,9 @@ class LRRIoUMetric(IoUMetric):
             ignore_index=ignore_index, iou_metrics=names, beta=beta, output_dir=output_dir,
             nan_to_num=absent if nan_to_num is None else nan_to_num, format_only=format_only,
             collect_device=collect_device, prefix=prefix)
-        self._written: dict[str, str] = {}
+        self._written: dict[Path, str] = {}
+        #: Names of the PNG files by image, without the ending; an image's own by default.
+        self.file_names: dict[str, str] = {}
         self.near_boundaries = [
             kind(ignore_index=ignore_index, **options) for kind, options in (
                 (TrimapIoUMetric, trimap), (BoundaryIoUMetric, boundary_iou),
@@ -126,10 +129,11 @@ class LRRIoUMetric(IoUMetric):
         """Write the final prediction as mmseg does: class ids, +1 if label 0 was removed."""
         labels = label_map(data_sample) + int(data_sample.get('reduce_zero_label', False))
         image = data_sample['img_path']
-        path = Path(self.output_dir, Path(image).stem + '.png')
-        other = self._written.setdefault(path.name, image)
+        path = Path(self.output_dir, self.file_names.get(image, Path(image).stem) + '.png')
+        other = self._written.setdefault(path, image)
         if other != image:
-            raise ValueError(f'{other} and {image} would both be written to {path}')
+            raise ValueError(f'{other} and {image} would both be written to {path}; '
+                             "test_cfg=dict(type='LRRTestLoop') keeps their subfolders")
         save_label_png(path, labels)
 
     def compute_metrics(self, results: list[list[ImageAreas]]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
-from mmseg_lrr.ops.pyramid import crop, input_size
+from mmseg_lrr.ops.pyramid import fit_map, input_size
 
 
 @MODELS.register_module()
@@ -93,7 +93,7 @@ class FCNSkipHead(BaseDecodeHead):
                 feature = F.max_pool2d(feature, 2, ceil_mode=True)
             score = self.scores[level](feature)
             if total is not None:
-                score = crop(self.upsamples[level](total), score.shape[2:], 2) + score
+                score = fit_map(self.upsamples[level](total), score.shape[2:], 2) + score
             total = score
         return F.interpolate(
             total, scale_factor=self.strides[0], mode='bilinear', align_corners=False)
@@ -102,9 +102,9 @@ class FCNSkipHead(BaseDecodeHead):
         """Compute mmseg's losses of scores that are cut to the labels, never stretched."""
         size = batch_data_samples[0].gt_sem_seg.shape[-2:]
         # Some of mmseg's losses take views, which a cut map does not allow.
-        scores = crop(seg_logits, size, self.strides[-1]).contiguous()
+        scores = fit_map(seg_logits, size, self.strides[-1]).contiguous()
         return super().loss_by_feat(scores, batch_data_samples)
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Cut the scores to the size of the network's input."""
-        return crop(seg_logits, input_size(batch_img_metas), self.strides[-1])
+        return fit_map(seg_logits, input_size(batch_img_metas), self.strides[-1])

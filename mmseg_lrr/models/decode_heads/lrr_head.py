@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.pyramid import crop, input_size, pyramid_levels, subsample_labels
+from mmseg_lrr.ops.pyramid import fit_map, input_size, pyramid_levels, subsample_labels
 
 from ..layers import LRRLevel
 from ..losses import accuracy
@@ -41,7 +41,7 @@ class LRRHead(BaseDecodeHead):
         in_channels: Channels of the feature maps that are read; an int for a single one.
         num_classes: Number of classes C, at least 2.
         in_index: Indices of the feature maps among the backbone's outputs. Default: the first ones.
-        strides: Strides of the feature maps in input pixels. Default: the last of (4, 8, 16, 32).
+        strides: Strides of the feature maps in input pixels. Default: the last of 2, 4, 8, 16, 32.
         num_bases: Number of basis functions per class, K.
         reconstruction_factor: u, the factor from a level's feature map to its score map; one, or
             one per level; see :func:`~mmseg_lrr.ops.pyramid.pyramid_levels`.
@@ -49,14 +49,17 @@ class LRRHead(BaseDecodeHead):
         upsample_border: What the 2x upsampling sees outside the map: ``'zeros'`` as in the
             released network, or ``'replicate'``.
         boundary_mask: Config of the mask, which is built with a ``window`` (one, or one per level,
-            of which the coarsest is not used; default 2u + 1); None for the unmasked network.
+            of which the coarsest is not used; default 2u + 1); None or False for the unmasked
+            network.
         learned_bases: Whether the basis functions are trained; frozen in the released code.
         dilation_erosion: Config of the two DE branches, whose ``levels`` (default: the coarsest)
-            are names such as ``['32x']``; None trains without DE.
+            are names such as ``['32x']``; None or False trains without DE.
         loss_decode: Config, or list of configs, of the losses of every level. Any of the toolbox's
             pixel losses serves; the terms are named ``{loss_name}_{level}``.
+        sampler: Config of a pixel sampler, such as the toolbox's ``OHEMPixelSampler``, which then
+            draws at each level anew (``min_kept`` pixels of each).
         level_loss_weights: Weight of the levels' losses; one, or one per level.
-        loss_dilation_erosion: Config of the DE losses; one radius per DE level.
+        loss_dilation_erosion: Config of the DE losses; one radius, or one per DE level.
         ignore_index: Label of pixels that do not count.
         with_cp: Whether a level's activations are computed again in the backward pass, not kept.
         align_corners: Must be False: LRR is defined at half-pixel centres.
@@ -76,18 +79,25 @@ class LRRHead(BaseDecodeHead):
                  reconstruction_factor: int | Sequence[int] = 4,
                  kernel_size: int = 5,
                  upsample_border: str = 'zeros',
-                 boundary_mask: ConfigType | None = dict(type='BoundaryMask'),
+                 boundary_mask: ConfigType | bool | None = dict(type='BoundaryMask'),
                  learned_bases: bool = False,
-                 dilation_erosion: ConfigType | None = dict(type='DilationErosionBranch'),
+                 dilation_erosion: ConfigType | bool | None = dict(type='DilationErosionBranch'),
                  loss_decode: ConfigType | Sequence[ConfigType] = dict(
                      type='LevelCrossEntropyLoss'),
+                 sampler: ConfigType | None = None,
                  level_loss_weights: float | Sequence[float] = 1,
-                 loss_dilation_erosion: ConfigType = dict(type='DilationErosionLoss', radii=(32, )),
+                 loss_dilation_erosion: ConfigType = dict(type='DilationErosionLoss'),
                  ignore_index: int = 255,
                  with_cp: bool = False,
                  align_corners: bool = False,
-                 init_cfg: ConfigType | None = None) -> None:
-        checks.integer('num_classes', num_classes, 2)
+                 init_cfg: ConfigType | None = None, **unknown) -> None:
+        if unknown:
+            raise TypeError(f'{type(self).__name__} has no {", ".join(unknown)}: if they are left '
+                            'over from the head that it replaces, add _delete_=True to the config '
+                            'of decode_head')
+        if num_classes < 2:
+            raise ValueError(f'num_classes must be at least 2, got {num_classes}; for one class '
+                             'and its background use 2')
         if align_corners:
             raise ValueError('align_corners must be False: LRR is defined at half-pixel centres')
         in_channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
@@ -96,17 +106,17 @@ class LRRHead(BaseDecodeHead):
         super().__init__(
             in_channels, num_classes * num_bases, num_classes=num_classes, in_index=in_index,
             out_channels=num_classes, dropout_ratio=0, input_transform='multiple_select',
-            loss_decode=loss_decode, ignore_index=ignore_index, init_cfg=init_cfg)
+            loss_decode=loss_decode, ignore_index=ignore_index, sampler=sampler, init_cfg=init_cfg)
         # The levels take its place; left over, it would be a parameter that no loss reaches.
         del self.conv_seg
-        self.strides = tuple(strides or (4, 8, 16, 32)[-len(in_channels):])
+        self.strides = tuple(strides or (2, 4, 8, 16, 32)[-len(in_channels):])
         if len(self.strides) != len(in_channels):
             raise ValueError(f'strides must have one stride for each of in_channels={in_channels}, '
                              f'got {list(self.strides)}')
         self.num_bases, self.with_cp = num_bases, with_cp
         # From here on everything is by name, coarse to fine.
-        geometry = pyramid_levels(self.strides, reconstruction_factor,
-                                  (boundary_mask or {}).get('window'))
+        boundary_mask = boundary_mask or {}
+        geometry = pyramid_levels(self.strides, reconstruction_factor, boundary_mask.get('window'))
         self.level_strides = {level.name: level.score_stride for level in geometry}
         channels = dict(zip(self.level_strides, in_channels[::-1], strict=True))
         weights = checks.per_level('level_loss_weights', level_loss_weights, len(in_channels))
@@ -115,7 +125,7 @@ class LRRHead(BaseDecodeHead):
         self.levels = nn.ModuleDict()
         for level in geometry:
             mask = None
-            if boundary_mask is not None and (self.refines or level is not geometry[0]):
+            if boundary_mask and (self.refines or level is not geometry[0]):
                 mask = MODELS.build({**boundary_mask, 'window': level.window})
             self.levels[level.name] = LRRLevel(
                 in_channels=channels[level.name], factor=level.factor, mask=mask,
@@ -125,10 +135,10 @@ class LRRHead(BaseDecodeHead):
         self.register_buffer('bases_loaded', torch.tensor(False))
         self._bases_reported = False
 
-    def _init_dilation_erosion(self, cfg: ConfigType | None, loss: ConfigType,
+    def _init_dilation_erosion(self, cfg: ConfigType | bool | None, loss: ConfigType,
                                channels: dict[str, int], conv: dict) -> None:
         self.dilation = self.erosion = None
-        if cfg is None:
+        if not cfg:
             return
         cfg = dict(cfg)
         names = cfg.pop('levels', None) or list(channels)[:1]
@@ -139,10 +149,8 @@ class LRRHead(BaseDecodeHead):
         self.dilation = MODELS.build(cfg, default_args=conv)
         self.erosion = MODELS.build(cfg, default_args=conv)
         self.loss_dilation_erosion = MODELS.build(loss)
-        radii = self.loss_dilation_erosion.radii
-        if len(radii) != len(names):
-            raise ValueError('loss_dilation_erosion radii must have one radius for each of the DE '
-                             f'levels {list(names)}, got {list(radii)}')
+        checks.per_level(
+            'loss_dilation_erosion radii', self.loss_dilation_erosion.radii, len(names))
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Scores (N, C, H, W) of the finest level, at its own resolution."""
@@ -193,8 +201,10 @@ class LRRHead(BaseDecodeHead):
         features = self._transform_inputs(inputs)
         channels = [feature.shape[1] for feature in features]
         if channels != self.in_channels:
+            every = [feature.shape[1] for feature in inputs]
             raise ValueError(f'in_channels={self.in_channels}, but the feature maps '
-                             f'in_index={self.in_index} of the backbone have {channels} channels')
+                             f'in_index={self.in_index} have {channels} channels (all of the '
+                             f"backbone's: {every}): set in_channels={channels}")
         return dict(zip(self.levels, reversed(features), strict=True))
 
     def loss(self, inputs: Sequence[Tensor], batch_data_samples: SampleList,
@@ -230,10 +240,13 @@ class LRRHead(BaseDecodeHead):
         for name, scores in seg_logits.items():
             level_labels = subsample_labels(labels, self.level_strides[name])
             # Some of the toolbox's losses flatten with view().
-            scores = crop(scores, level_labels.shape[1:], 2 * self.levels[name].factor).contiguous()
+            limit = 2 * self.levels[name].factor
+            scores = fit_map(scores, level_labels.shape[1:], limit).contiguous()
+            weight = {} if self.sampler is None else dict(
+                weight=self.sampler.sample(scores, level_labels[:, None]))
             for loss in modules if isinstance(modules, nn.ModuleList) else [modules]:
                 term = f'{loss.loss_name}_{name}'
-                value = loss(scores, level_labels, ignore_index=self.ignore_index)
+                value = loss(scores, level_labels, ignore_index=self.ignore_index, **weight)
                 losses[term] = losses.get(term, 0) + self.level_loss_weights[name] * value
         losses['acc_seg'] = accuracy(scores, level_labels, self.ignore_index)
         return losses
@@ -247,7 +260,7 @@ class LRRHead(BaseDecodeHead):
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict],
                         stride: int | None = None) -> Tensor:
-        """Upsample (N, C, h, w) scores to the size of the network's input, and crop.
+        """Upsample (N, C, h, w) scores to the size of the network's input.
 
         ``stride`` is that of the scores in input pixels; the finest level's by default.
         """
@@ -255,7 +268,7 @@ class LRRHead(BaseDecodeHead):
         if stride > 1:
             seg_logits = F.interpolate(
                 seg_logits, scale_factor=stride, mode='bilinear', align_corners=False)
-        return crop(seg_logits, input_size(batch_img_metas), self.strides[-1])
+        return fit_map(seg_logits, input_size(batch_img_metas), self.strides[-1])
 
     def level_scores(self, inputs: Sequence[Tensor], all_levels: bool = True,
                      test_cfg: ConfigType | None = None,

@@ -30,7 +30,7 @@ class LRRRefineHead(LRRHead, BaseCascadeDecodeHead):
             backbone's maps do not all double in stride: ``in_index`` names those that do, 4x and 8x
             of a ResNet of stride 8.
         num_classes: Number of classes, that of the head before.
-        strides: Strides of the feature maps in input pixels. Default: the first of (4, 8, 16, 32).
+        strides: Strides of the feature maps in input pixels. Default: the first of 4, 8, ..., 64.
         dilation_erosion: Config of the DE branches, see :class:`LRRHead`; without them by default.
         upsample_border: See :class:`LRRHead`. By default what is refined is not changed at the
             image's border.
@@ -44,7 +44,7 @@ class LRRRefineHead(LRRHead, BaseCascadeDecodeHead):
                  upsample_border: str = 'replicate', **kwargs) -> None:
         number = 1 if isinstance(in_channels, int) else len(in_channels)
         super().__init__(
-            in_channels, num_classes, *args, strides=strides or (4, 8, 16, 32)[:number],
+            in_channels, num_classes, *args, strides=strides or (4, 8, 16, 32, 64)[:number],
             dilation_erosion=dilation_erosion, upsample_border=upsample_border, **kwargs)
 
     def coarse_scores(self, inputs: Sequence[Tensor], prev_output: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.class_gating import varying_classes
 from mmseg_lrr.ops.precision import full_precision
-from mmseg_lrr.ops.pyramid import crop
+from mmseg_lrr.ops.pyramid import fit_map
 from mmseg_lrr.ops.reconstruction import reconstruct
 from mmseg_lrr.ops.resampling import BORDERS, upsample2x
 
@@ -110,7 +110,7 @@ class LRRLevel(nn.Module):
         return reconstruct(coefficients, bases[classes])
 
     def upsample(self, coarser: Tensor, size: Sequence[int]) -> Tensor:
-        """Bring coarser scores to this level's resolution, cut to its feature map.
+        """Bring coarser scores to this level's resolution, fitted to its feature map.
 
         Args:
             coarser: (N, C, H, W).
@@ -121,5 +121,5 @@ class LRRLevel(nn.Module):
         """
         if self.upsample_factor == 2:
             coarser = upsample2x(coarser, self.upsample_border)
-        # Rounded up, the coarser feature map covers at most one cell more than the finer one.
-        return crop(coarser, [self.factor * side for side in size], 2 * self.factor)
+        # Rounded, the coarser feature map covers at most one finer cell more, or less.
+        return fit_map(coarser, [self.factor * side for side in size], 2 * self.factor)

@@ -11,6 +11,7 @@ from torch import Tensor
 from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.dilation_erosion import VOIDS, dilation_erosion_targets, row_half_widths
 from mmseg_lrr.ops.precision import full_precision
+from mmseg_lrr.ops.pyramid import fit_map
 
 
 def logistic_loss(scores: Tensor, targets: Tensor) -> Tensor:
@@ -35,23 +36,22 @@ class DilationErosionLoss(nn.Module):
     An image of which no pixel is labelled says nothing, whatever ``void``: its loss is 0 (ours).
 
     Args:
-        radii: One radius per level of the branch, coarse to fine, in pixels at input resolution;
-            the released code has [32].
+        radii: Radius in pixels at input resolution; one, or one per level of the branch, coarse to
+            fine.
         footprint: ``'disk'``, or ``'octagon'`` for MATLAB's ``strel`` as in the released code.
         void: ``'ignore'``: ignored pixels are of no class and have no loss; ``'class0'``: they are
             of class 0 as in the released code, for data sets where that is the background.
         loss_weight: Factor on the losses; one, or one per level, coarse to fine.
     """
 
-    def __init__(self, *, radii: Sequence[int] = (32, ), footprint: str = 'disk',
+    def __init__(self, *, radii: int | Sequence[int] = 32, footprint: str = 'disk',
                  void: str = 'ignore', loss_weight: float | Sequence[float] = 1.0) -> None:
         super().__init__()
-        self.radii = tuple(radii)
+        self.radii, self.loss_weight = radii, loss_weight
         self.footprint = footprint
         self.void = checks.one_of('void', void, VOIDS)
-        for radius in radii:
+        for radius in [radii] if isinstance(radii, int) else radii:
             row_half_widths(radius, footprint)  # refuses what a footprint is not defined for
-        self.loss_weights = checks.per_level('loss_weight', loss_weight, len(self.radii))
 
     def forward(self, dilation: Mapping[str, Tensor], erosion: Mapping[str, Tensor],
                 labels: Tensor, strides: Mapping[str, int],
@@ -72,14 +72,15 @@ class DilationErosionLoss(nn.Module):
         """
         losses = {}
         labelled = (labels != ignore_index).flatten(1).any(dim=1)
-        for level, radius, weight in zip(dilation, self.radii, self.loss_weights, strict=True):
+        radii = checks.per_level('radii', self.radii, len(dilation))
+        weights = checks.per_level('loss_weight', self.loss_weight, len(dilation))
+        for level, radius, weight in zip(dilation, radii, weights, strict=True):
             targets = dilation_erosion_targets(
                 labels, dilation[level].shape[1], radius, ignore_index,
                 footprint=self.footprint, stride=strides[level], void=self.void)
             for name, scores, target in zip(('dilation', 'erosion'),
                                             (dilation[level], erosion[level]), targets,
                                             strict=True):
-                height, width = target.shape[2:]
-                loss = logistic_loss(full_precision(scores)[:, :, :height, :width], target)
+                loss = logistic_loss(fit_map(full_precision(scores), target.shape[2:]), target)
                 losses[f'loss_{name}_{level}'] = weight * (loss * labelled).mean()
         return losses

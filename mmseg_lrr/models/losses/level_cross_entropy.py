@@ -43,7 +43,7 @@ class LevelCrossEntropyLoss(nn.Module):
             persistent=False)
 
     def forward(self, cls_score: Tensor, label: Tensor, weight: Tensor | None = None,
-                ignore_index: int = 255) -> Tensor:
+                ignore_index: int = 255, reduction_override: str | None = None) -> Tensor:
         """Compute the loss of a batch.
 
         Args:
@@ -51,6 +51,7 @@ class LevelCrossEntropyLoss(nn.Module):
             label: (N, h, w) integer, at the resolution of ``cls_score``.
             weight: (N, h, w) factors on the pixels' losses, or None.
             ignore_index: Label of pixels that do not count.
+            reduction_override: ``'none'`` gives the pixels' losses, (N, h, w), to mmseg's samplers.
 
         Returns:
             Scalar; 0, with zero gradients, if no pixel is valid.
@@ -64,5 +65,7 @@ class LevelCrossEntropyLoss(nn.Module):
             reduction='none')
         if weight is not None:
             loss = loss * weight
+        if reduction_override == 'none':
+            return loss
         valid = (label != ignore_index).flatten(1).sum(dim=1)
         return self.loss_weight * (loss.flatten(1).sum(dim=1) / (valid + 1)).mean()

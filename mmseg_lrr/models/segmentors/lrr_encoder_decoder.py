@@ -1,12 +1,14 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """The segmentor that tests LRR as its authors did."""
 
+import difflib
 import logging
 from collections.abc import Sequence
 
 import torch
 from mmengine.logging import print_log
 from mmengine.structures import PixelData
+from mmengine.utils import to_2tuple
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -14,7 +16,7 @@ from mmseg.utils import OptSampleList, SampleList
 from torch import Tensor, nn
 
 from mmseg_lrr.ops import checks
-from mmseg_lrr.ops.pyramid import crop
+from mmseg_lrr.ops.pyramid import fit_map
 from mmseg_lrr.ops.resampling import resize_bicubic
 
 from .crf_step import CRFStep
@@ -46,10 +48,11 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
     Args:
         test_cfg: Options of testing:
 
-            - ``mode``: ``'whole'``; ``'slide'``, in windows of ``crop_size`` at ``stride`` as the
-              toolbox's, whose probabilities are averaged; or ``'halves'``, as the authors test
-              Cityscapes: columns 0 to 5/8 and 3/8 to 1 of the width, merged by the maximum away
-              from the crops' inner edges, at each level's own resolution.
+            - ``mode``: ``'whole'``; ``'slide'``, in windows of ``crop_size`` at ``stride`` (each
+              one number, or height and width) as the toolbox's, whose probabilities are averaged;
+              or ``'halves'``, as the authors test Cityscapes: columns 0 to 5/8 and 3/8 to 1 of the
+              width, merged by the maximum away from the crops' inner edges, at each level's own
+              resolution.
             - ``level_outputs`` (bool): store each level's prediction too, as
               ``pred_sem_seg_32x``, ..., for ``LRRIoUMetric``.
             - ``last_level`` (str): stop after this level, e.g. ``'16x'``.
@@ -64,13 +67,14 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         test_cfg = self.test_cfg or {}
-        unknown = sorted(set(test_cfg) - set(_TEST_OPTIONS))
-        if unknown:
-            print_log(f'test_cfg has {unknown}, which is not used; its options are '
-                      f'{list(_TEST_OPTIONS)}', logger='current', level=logging.WARNING)
+        for name in sorted(set(test_cfg) - set(_TEST_OPTIONS)):
+            near = difflib.get_close_matches(name, _TEST_OPTIONS, 1) or _TEST_OPTIONS
+            print_log(f'test_cfg.{name} is not an option and is not used; did you mean '
+                      f'{" or ".join(near)}?', logger='current', level=logging.WARNING)
         self.mode = checks.one_of('test_cfg.mode', test_cfg.get('mode', 'whole'), _MODES)
         if self.mode == 'slide':
-            self.window, self.window_step = test_cfg['crop_size'], test_cfg['stride']
+            self.window, self.window_step = (
+                to_2tuple(test_cfg[name]) for name in ('crop_size', 'stride'))
             if any(step > side for step, side in zip(self.window_step, self.window, strict=True)):
                 raise ValueError('test_cfg.stride must not exceed test_cfg.crop_size (pixels would '
                                  f'be left out), got {self.window_step} and {self.window}')
@@ -184,11 +188,11 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
         return self._finish(data_samples)
 
     def _to_input(self, probabilities: Tensor, stride: int, size: torch.Size) -> Tensor:
-        """(N, C, h, w) at ``stride`` to (N, C, \\*size): by a whole factor, then cropped."""
+        """(N, C, h, w) at ``stride`` to (N, C, \\*size): by a whole factor, then fitted."""
         if stride > 1:
             height, width = (side * stride for side in probabilities.shape[2:])
             probabilities = resize_bicubic(probabilities, (height, width))
-        return crop(probabilities, size, max(getattr(last_head(self), 'strides', (1, ))))
+        return fit_map(probabilities, size, max(getattr(last_head(self), 'strides', (1, ))))
 
 
 def _window_starts(length: int, window: int, step: int) -> list[int]:

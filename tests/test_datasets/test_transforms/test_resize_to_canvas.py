@@ -19,6 +19,14 @@ def transformed(image: np.ndarray, **options) -> dict:
     return ResizeToCanvas(**options)(dict(img=image, ori_shape=image.shape[:2]))
 
 
+def preprocessed(results: dict) -> dict:
+    packed = TRANSFORMS.build(
+        dict(type='PackSegInputs', meta_keys=('padding_size', 'ori_shape')))(results)
+    preprocessor = MODELS.build(dict(
+        type='LRRDataPreProcessor', mean=MEAN, std=[58.395, 57.12, 57.375], bgr_to_rgb=True))
+    return preprocessor({name: [value] for name, value in packed.items()})
+
+
 @pytest.mark.parametrize('scale, canvas, size, padding', [
     (0.6, (224, 288), (216, 288), [0, 0, 4, 4]),
     (0.8, (288, 416), (288, 384), [16, 16, 0, 0]),
@@ -52,21 +60,25 @@ def test_image_is_resized_by_a_bicubic_loop_and_not_rounded() -> None:
     assert not results['img'][:, :2].any() and not results['img'][:, 62:].any()
 
 
-@pytest.mark.parametrize('shape', [(48, 80), (48, 80, 1)])
-def test_grey_image_gets_three_channels(shape: tuple) -> None:
-    grey = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    colour = np.broadcast_to(grey.reshape(48, 80, 1), (48, 80, 3))
-    np.testing.assert_array_equal(transformed(grey)['img'], transformed(colour)['img'])
+@pytest.mark.parametrize('shape', [(48, 80), (48, 80, 1), (48, 80, 4)])
+def test_any_number_of_channels(shape: tuple) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    planes = [transformed(plane)['img'] for plane in np.moveaxis(image.reshape(48, 80, -1), 2, 0)]
+    assert planes[0].shape == (64, 96, 1)
+    np.testing.assert_array_equal(transformed(image)['img'], np.concatenate(planes, axis=2))
+
+
+def test_a_grey_image_is_seen_in_colour() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (48, 80), np.uint8)
+    seen = [preprocessed(transformed(image))['inputs']
+            for image in (grey, np.stack([grey] * 3, axis=2))]
+    assert torch.equal(*seen)
 
 
 def test_network_sees_exact_zeros_which_the_toolbox_cuts_off() -> None:
     image = np.random.default_rng(0).integers(0, 256, (375, 500, 3), np.uint8)
     results = transformed(image, scale=0.6)
-    packed = TRANSFORMS.build(
-        dict(type='PackSegInputs', meta_keys=('padding_size', 'ori_shape')))(results)
-    preprocessor = MODELS.build(dict(
-        type='LRRDataPreProcessor', mean=MEAN, std=[58.395, 57.12, 57.375], bgr_to_rgb=True))
-    batch = preprocessor({name: [value] for name, value in packed.items()})
+    batch = preprocessed(results)
     seen = batch['inputs']
     assert seen.shape == (1, 3, 224, 288)
     assert (seen[:, :, :4] == 0).all() and (seen[:, :, -4:] == 0).all()

@@ -75,4 +75,4 @@ def test_every_image_draws_its_own_scale() -> None:
 
 def test_grey_images_without_labels_pass() -> None:
     results = ScaleAugmentation(steps=(0, 0))(dict(img=np.zeros((30, 40), np.uint8)))
-    assert results['img'].shape == (384, 384, 3)
+    assert results['img'].shape == (384, 384, 1)

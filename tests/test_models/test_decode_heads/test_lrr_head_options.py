@@ -63,9 +63,11 @@ def test_windows() -> None:
 
 @pytest.mark.parametrize(('options', 'message'), [
     (dict(align_corners=True), 'align_corners must be False'),
-    (dict(num_classes=1), 'num_classes.*2.*1'),
+    (dict(num_classes=1), 'num_classes.*got 1.*use 2'),
     (dict(kernel_size=4), 'kernel_size.*odd.*4'),
     (dict(reconstruction_factor=3), 'reconstruction_factor.*even.*3'),
+    (dict(in_channels=[8], strides=[14]), 'got 4 at stride 14, for which 2 or 14 would do'),  # ViT
+    (dict(in_channels=[8], strides=[7]), 'got 4 at stride 7, for which none would do'),
     (dict(reconstruction_factor=[4, 4]), 'reconstruction_factor.*4.*2'),
     (dict(reconstruction_factor=[4, 4, 4, 2]), 'reconstruction_factor.*factor of 2 apart'),
     (dict(boundary_mask=dict(type='BoundaryMask', window=[9, 8, 9, 9])), 'window.*odd.*8'),
@@ -76,12 +78,36 @@ def test_windows() -> None:
     (dict(strides=[16, 32]), r'strides.*\[16, 32\]'),
     (dict(dilation_erosion=dict(type='DilationErosionBranch', levels=['32x', '8x'])),
      "levels.*gap.*'8x'"),
-    (dict(dilation_erosion=dict(type='DilationErosionBranch', levels=['32x', '16x'])),
-     r'radii.*16x.*32'),
+    (dict(dilation_erosion=dict(type='DilationErosionBranch', levels=['32x', '16x']),
+          loss_dilation_erosion=dict(type='DilationErosionLoss', radii=[32])),
+     r'radii.*a list of 2.*\[32\]'),
 ])
 def test_refuses_by_name(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(**options)
+
+
+def test_what_the_head_before_leaves_behind_is_named_at_once() -> None:
+    with pytest.raises(TypeError, match='channels, dropout_ratio, norm_cfg: .*_delete_=True'):
+        build(channels=512, dropout_ratio=0.1, norm_cfg=dict(type='BN'))
+
+
+@pytest.mark.parametrize(('options', 'strides', 'masks', 'terms'), [
+    (dict(boundary_mask=False, dilation_erosion=False), [4, 8, 16, 32], 0, 0),
+    (dict(in_channels=[2, *CHANNELS]), [2, 4, 8, 16, 32], 4, 2),
+    (dict(dilation_erosion=dict(type='DilationErosionBranch', levels=['32x', '16x']),
+          loss_dilation_erosion=dict(type='DilationErosionLoss', radii=8)), [4, 8, 16, 32], 3, 4),
+], ids=['False for None', 'five maps', 'one radius'])
+def test_what_is_legitimate_is_taken(
+        options: dict, strides: list[int], masks: int, terms: int) -> None:
+    head = build(**options)
+    assert list(head.strides) == strides
+    assert sum(level.mask is not None for level in head.levels.values()) == masks
+    features = [torch.zeros(1, channels, 64 // stride, 96 // stride)
+                for channels, stride in zip(head.in_channels, strides, strict=True)]
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.zeros(1, 64, 96, dtype=torch.int64)))
+    losses = head.loss(features, [sample], None)
+    assert sum('dilation' in name or 'erosion' in name for name in losses) == terms
 
 
 def test_last_level_that_is_not_there() -> None:
@@ -126,8 +152,8 @@ def test_older_checkpoints_load() -> None:
 
 def test_wrong_number_of_channels_is_named() -> None:
     head = build(in_channels=[4, 5])
-    with pytest.raises(ValueError, match=r'in_channels=\[4, 5\].*\[3, 5\] channels'):
-        head.forward_levels([torch.zeros(1, 3, 4, 4), torch.zeros(1, 5, 2, 2)])
+    with pytest.raises(ValueError, match=r'=\[4, 5\].*\[3, 5, 7\].*set in_channels=\[3, 5\]'):
+        head.forward_levels([torch.zeros(1, size, 4, 4) for size in (3, 5, 7)])
 
 
 def test_maps_finer_than_their_strides_are_named() -> None:

@@ -40,7 +40,6 @@ BACKBONES = {
     'VGG16FC': (dict(type='VGG16FC', fc_channels=16), [256, 512, 512, 16]),
 }
 PREPROCESSOR = dict(type='mmseg.SegDataPreProcessor', size_divisor=1)
-PADDED = dict(type='mmseg.SegDataPreProcessor', size_divisor=32, test_cfg=dict(size_divisor=32))
 CONVNEXT = dict(type='mmpretrain.ConvNeXt', arch=dict(depths=[1, 1, 1, 1],
                                                       channels=[8, 16, 24, 32]),
                 out_indices=[0, 1, 2, 3], gap_before_final_norm=False)
@@ -48,10 +47,19 @@ CONVNEXT = dict(type='mmpretrain.ConvNeXt', arch=dict(depths=[1, 1, 1, 1],
 
 @MODELS.register_module()
 class BlockMeans(nn.Module):
-    """Means of blocks of 4, 8, 16 and 32 pixels; blocks that reach beyond the image count in."""
+    """Means of blocks of 4, 8, 16 and 32 pixels.
+
+    Blocks that reach beyond the image count in, or not if maps are rounded down.
+    """
+
+    def __init__(self, rounds_down: bool = False) -> None:
+        super().__init__()
+        self.rounds_down = rounds_down
 
     def forward(self, images: Tensor) -> list[Tensor]:
         height, width = images.shape[2:]
+        if self.rounds_down:
+            return [F.avg_pool2d(images[:, :1], stride) for stride in STRIDES]
         maps = []
         for stride in STRIDES:
             rows, columns = -(-height // stride), -(-width // stride)
@@ -141,28 +149,21 @@ def test_fewer_maps(outputs: list[int]) -> None:
 
 
 @pytest.mark.parametrize('kind', ['EncoderDecoder', 'LRREncoderDecoder'])
-def test_a_backbone_that_rounds_down_says_what_to_do(kind: str) -> None:
-    model = segmentor(CONVNEXT, [8, 16, 24, 32], type=kind)
+@pytest.mark.parametrize(('outputs', 'height', 'width'), [
+    ([0, 1, 2, 3], 63, 127), ([0, 1, 2, 3], 33, 83), ([3], 63, 127)])
+def test_a_backbone_that_rounds_down(
+        kind: str, outputs: list[int], height: int, width: int) -> None:
+    model = segmentor(CONVNEXT, [[8, 16, 24, 32][i] for i in outputs], type=kind,
+                      decode_head=dict(in_index=outputs, strides=[STRIDES[i] for i in outputs]))
     with torch.no_grad():
-        assert model.extract_feat(torch.zeros(1, 3, 33, 65))[0].shape[2:] == (8, 16)
-    data = batch(2, 33, 65)
-    with pytest.raises(ValueError, match='rounds down.*size_divisor'):
-        predicted(model, data)
+        assert model.extract_feat(torch.zeros(1, 3, height, width))[3].shape[2:] == (
+            height // 32, width // 32)
+    data = batch(2, height, width)
+    assert torch.stack(predicted(model, data)).shape == (2, 3, height, width)
     data = model.data_preprocessor(data, training=True)
-    with pytest.raises(ValueError, match='rounds down.*size_divisor'):
-        model.loss(data['inputs'], data['data_samples'])
-
-
-def test_padding_serves_a_backbone_that_rounds_down() -> None:
-    model = segmentor(CONVNEXT, [8, 16, 24, 32], data_preprocessor=PADDED)
-    data = batch(2, 33, 65)
-    scores = torch.stack(predicted(model, data))
-    # Scores of the padded image, its top left cut out: neither moved nor stretched.
-    padded = torch.stack([F.pad(image, (0, 31, 0, 31)) for image in data['inputs']])
-    with torch.no_grad():
-        whole = model(padded)
-    assert whole.shape[2:] == (64, 96)
-    torch.testing.assert_close(scores, whole[:, :, :33, :65])
+    total = model.parse_losses(model.loss(data['inputs'], data['data_samples']))[0]
+    total.backward()
+    assert total.isfinite()
 
 
 # ------------------------------------------------------------------------------- alignment
@@ -193,16 +194,22 @@ def stripes(size: tuple[int, int], period: int, axis: int) -> Tensor:
     return line.expand(size) if axis == 1 else line[:, None].expand(size)
 
 
+@pytest.mark.parametrize('rounds_down', [False, True])
 @pytest.mark.parametrize('border', ['zeros', 'replicate'])
 @pytest.mark.parametrize('level', ['32x', '4x'])
-def test_edges_stay_at_their_pixel(level: str, border: str) -> None:
+def test_edges_stay_at_their_pixel(level: str, border: str, rounds_down: bool) -> None:
     """Bilinear upsampling keeps an edge between equal blocks where it is; a shift moves it."""
-    model = segmentor(dict(type='BlockMeans'), [1] * 4,
+    model = segmentor(dict(type='BlockMeans', rounds_down=rounds_down), [1] * 4,
                       decode_head=dict(num_classes=2, num_bases=1, boundary_mask=None,
                                        upsample_border=border))
     one_level_speaks(model, level)
-    for size, axis in itertools.product(((321, 481), (1, 1), (31, 97)), (0, 1)):
-        image = stripes(size, int(level[:-1]), axis)
+    sizes = ((347, 479), (33, 95)) if rounds_down else ((321, 481), (1, 1), (31, 97))
+    for size, axis in itertools.product(sizes, (0, 1)):
+        stride = int(level[:-1])
+        image = stripes(size, stride, axis)
+        if rounds_down and size[axis] % stride:  # what the map ends before is as the last block
+            last = size[axis] // stride * stride
+            image = image.index_select(axis, torch.arange(size[axis]).clamp_max(last - 1))
         scores = model.predict(image.expand(1, 3, *size))[0].seg_logits.data
         assert torch.equal(scores[1] > 0, image > 0)
         assert torch.equal(scores[0], -scores[1])
@@ -273,9 +280,13 @@ def test_several_losses() -> None:
     dict(type='CrossEntropyLoss', use_sigmoid=True),
     dict(type='DiceLoss'),
     dict(type='LovaszLoss', reduction='none'),
+    dict(type='CrossEntropyLoss', sampler=dict(type='OHEMPixelSampler', thresh=.7, min_kept=9)),
+    dict(type='LevelCrossEntropyLoss', sampler=dict(type='OHEMPixelSampler', min_kept=9)),
 ], ids=lambda loss: loss['type'])
-def test_the_toolbox_losses(loss: dict) -> None:
-    model = segmentor(*BACKBONES['ResNet-18'], decode_head=dict(loss_decode=loss))
+def test_the_toolbox_losses_and_samplers(loss: dict) -> None:
+    loss = dict(loss)
+    model = segmentor(*BACKBONES['ResNet-18'], decode_head=dict(
+        sampler=loss.pop('sampler', None), loss_decode=loss))
     losses = losses_of(model)
     assert sum(name.startswith('decode.loss') for name in losses) == 6
     total = model.parse_losses(losses)[0]

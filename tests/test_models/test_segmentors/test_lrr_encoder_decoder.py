@@ -130,11 +130,12 @@ def toolbox_starts(length: int, window: int, step: int) -> list[int]:
     return [max(end - window, 0) for end in ends]
 
 
-@pytest.mark.parametrize('height, width', [(32, 64), (70, 101)])
-def test_slide_averages_probabilities_of_windows(height: int, width: int) -> None:
-    window, step = (64, 96), (32, 40)
+@pytest.mark.parametrize('height, width, window, step, given', [
+    (32, 64, (64, 96), (32, 40), ((64, 96), (32, 40))), (70, 101, (64, 64), (32, 32), (64, 32))])
+def test_slide_averages_probabilities_of_windows(
+        height: int, width: int, window: tuple, step: tuple, given: tuple) -> None:
     model = build(lrr_config())
-    slide = build(lrr_config(test_cfg=dict(mode='slide', crop_size=window, stride=step)))
+    slide = build(lrr_config(test_cfg=dict(mode='slide', crop_size=given[0], stride=given[1])))
     inputs = torch.randn(1, 3, height, width)
     total = {level: np.zeros((3, height, width)) for level in LEVELS}
     count = np.zeros((height, width))
@@ -245,6 +246,14 @@ def test_a_head_without_levels_works() -> None:
 def test_bad_options_are_refused(test_cfg: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(lrr_config(test_cfg=test_cfg))
+
+
+def test_an_unknown_option_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    monkeypatch.setattr('mmseg_lrr.models.segmentors.lrr_encoder_decoder.print_log',
+                        lambda message, **_: said.append(message))
+    build(lrr_config(test_cfg=dict(levels_output=True)))
+    assert len(said) == 1 and said[0].endswith('did you mean level_outputs?')
 
 
 def test_a_prediction_that_is_no_number_is_refused() -> None:

@@ -1,7 +1,7 @@
 """LRR-4x, masked, with DE, on ConvNeXt-T.
 
-Its maps are rounded down, which the head refuses, so images are padded to multiples of 32 in
-testing too.
+Its maps are rounded down, so images are padded to multiples of 32 in testing too: otherwise it
+would not see their last pixels, and could not be exported to ONNX.
 """
 _base_ = './lrr4x_r50.py'
 model = dict(

@@ -36,7 +36,7 @@ model = dict(
         dilation_erosion=dict(type='DilationErosionBranch', levels=['32x']),
         loss_decode=dict(type='LevelCrossEntropyLoss'),
         # VOC's class 0 is the background; elsewhere void='ignore'.
-        loss_dilation_erosion=dict(type='DilationErosionLoss', radii=[32], void='class0')),
+        loss_dilation_erosion=dict(type='DilationErosionLoss', radii=32, void='class0')),
     train_cfg=dict(),
     test_cfg=dict(mode='whole', level_outputs=True))
 # The CRF of the row "ms-crf": tools/test.py --aug-test --crf

@@ -10,5 +10,5 @@ model = dict(
         dilation_erosion=dict(type='DilationErosionBranch', levels=['32x']),
         loss_decode=dict(type='LevelCrossEntropyLoss'),
         # VOC's class 0 is the background; elsewhere void='ignore'.
-        loss_dilation_erosion=dict(type='DilationErosionLoss', radii=[32], void='class0')),
+        loss_dilation_erosion=dict(type='DilationErosionLoss', radii=32, void='class0')),
     test_cfg=dict(mode='whole', level_outputs=True))

@@ -8,9 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from test_configs.small_world import cut_down
 from toolbox import needs_prefix
 
@@ -76,6 +80,50 @@ def test_config_trains_a_step(name: str, leaves: Path, tmp_path: Path) -> None:
     for wanted in TRAINED[name].split():
         assert np.isfinite(runner.message_hub.get_scalar(wanted).current())
     assert last_head(runner.model).bases_loaded == bool(cfg.custom_hooks)
+
+
+@needs_prefix
+@pytest.mark.parametrize(('base', 'channels'), [
+    ('upernet/upernet_r50_4xb4-20k_voc12aug-512x512', None),
+    ('segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512', [32, 64, 160, 256])])
+def test_the_readmes_head_starts_without_a_jump(
+        base: str, channels: list[int] | None, tmp_path: Path) -> None:
+    """Random weights, no warm-up: its own rates, and those of SegFormer, whose heads have ten."""
+    block, = blocks('README.md', 'python')
+    text = re.sub("mmseg::.*?[.]py", f'mmseg::{base}.py', block.body)
+    if channels:
+        text = re.sub('(?m)^optim_wrapper.*$', '', text)
+    cfg = Config.fromstring(text, '.py')
+    assert ('head' in cfg.optim_wrapper.paramwise_cfg.custom_keys) == bool(channels)
+    cfg.model.update(pretrained=None)
+    cfg.model.backbone.update(init_cfg=None)
+    cfg.model.data_preprocessor.size = (96, 96)
+    if channels:
+        cfg.model.decode_head.in_channels = channels
+    else:
+        cfg.model.backbone.norm_cfg.type = 'BN'
+    rng = np.random.default_rng(0)
+    samples = []
+    for labels in rng.integers(0, 21, (40, 1, 3, 3)).repeat(32, 2).repeat(32, 3):
+        image = 10 * labels.repeat(3, 0) + rng.integers(0, 40, (3, 96, 96))
+        samples.append(dict(
+            inputs=torch.from_numpy(image.astype(np.uint8)), data_samples=SegDataSample(
+                gt_sem_seg=PixelData(data=torch.from_numpy(labels)),
+                metainfo=dict(img_shape=(96, 96)))))
+    losses = []
+
+    class Keep(Hook):
+
+        def after_train_iter(self, *args, outputs: dict, **kwargs) -> None:
+            losses.append(outputs['loss'].item())
+
+    Runner(model=cfg.model, work_dir=str(tmp_path), optim_wrapper=cfg.optim_wrapper,
+           train_dataloader=dict(batch_size=4, num_workers=0, dataset=samples, collate_fn=dict(
+               type='pseudo_collate'), sampler=dict(type='InfiniteSampler')),
+           train_cfg=dict(by_epoch=False, max_iters=10), default_scope='mmseg',
+           custom_hooks=[dict(type='CoefficientRatesHook'), Keep()], randomness=dict(seed=0),
+           log_level='ERROR', experiment_name=tmp_path.name).train()
+    assert max(losses) < 1.1 * losses[0] and np.mean(losses[-3:]) < 0.95 * losses[0], losses
 
 
 def test_the_servers_example_is_the_posters_network(at_work: Path) -> None:

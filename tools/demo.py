@@ -4,7 +4,6 @@
 import argparse
 import json
 import time
-import warnings
 from pathlib import Path
 
 # Before mmseg: it prepares the stack and registers the package.
@@ -15,6 +14,7 @@ from demo_shapes import make_shapes_dataset
 from mmengine.runner import Runner
 
 from mmseg_lrr.apis.testing import default_crf
+from mmseg_lrr.apis.toolbox import ignore_notes
 from mmseg_lrr.reporting.examples import MULTI_SCALE, MULTI_SCALE_CRF, ExampleMaker
 from mmseg_lrr.reporting.report import make_report
 from mmseg_lrr.visualization.panels import draw_levels, draw_masks, save_png
@@ -80,8 +80,7 @@ def main() -> None:
     parser.add_argument('--work-dir', default='work_dirs/demo',
                         help='folder for everything that is written (default: %(default)s)')
     args = parser.parse_args()
-    # mmseg's notes to its developers; a reader of the demo can do nothing about them.
-    warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
+    ignore_notes()
     results = run_demo(args.work_dir)
     levels = '  '.join(f'{level} {miou:.1f}' for level, miou in results['levels'].items())
     print(f'mIoU in percent: {levels}  ms {results["ms"]:.1f}  ms-crf {results["ms_crf"]:.1f} '

@@ -16,6 +16,8 @@ SHAPE_PALETTE = ((0, 0, 0), (225, 120, 185), (125, 85, 50), (0, 195, 195), (150,
                  (150, 150, 150), (70, 170, 60))
 
 _IGNORE = 255
+#: Shape -> mean of its hues in degrees, which a thin shape and a solid one share in two cases.
+_HUES = {'disc': 15, 'ring': 15, 'star': 110, 'tree': 110, 'box': 235, 'triangle': 235}
 
 
 def make_shapes_dataset(root: str | Path, *, num_train: int, num_val: int,
@@ -83,7 +85,7 @@ def draw_shapes(generator: np.random.Generator,
         rows, columns = grid[0] - centre[1], grid[1] - centre[0]
         along = columns * np.cos(angle) + rows * np.sin(angle)
         across = rows * np.cos(angle) - columns * np.sin(angle)
-        colours = _colour_pair(generator)
+        colours = _colour_pair(generator, shape)
         mix = _texture(generator, shape, along, across)[..., None]
         paint = colours[0] * (1 - mix) + colours[1] * mix
         image = image * (1 - opacity[..., None]) + paint * opacity[..., None]
@@ -96,11 +98,18 @@ def draw_shapes(generator: np.random.Generator,
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), label_map
 
 
-def _colour_pair(generator: np.random.Generator) -> np.ndarray:
-    """Draw two RGB colours far enough apart to show a texture, ``(2, 3)``."""
+def _colour_pair(generator: np.random.Generator, shape: str) -> np.ndarray:
+    """Draw two RGB colours far enough apart to show a texture, ``(2, 3)``.
+
+    Hues scatter about those of the shape, and one shape in six has any hue.
+    """
+    hue = generator.uniform(0, 360) if generator.random() < 1 / 6 else _HUES[shape]
     while True:
-        pair = generator.uniform(20, 235, (2, 3))
-        if np.abs(pair[0] - pair[1]).mean() > 60:
+        hues = generator.normal(hue, 25, 2) % 360
+        saturations, values = generator.uniform(0.35, 1, 2), generator.uniform(0.25, 1, 2)
+        hsv = np.stack([hues, saturations, values], axis=1).astype(np.float32)
+        pair = 255 * cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
+        if np.abs(pair[0] - pair[1]).mean() > 50:
             return pair
 
 
@@ -118,8 +127,8 @@ def _background(generator: np.random.Generator, grid: np.ndarray) -> np.ndarray:
         mix = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     else:
         mix = 0.5 + 0.5 * np.sin(2 * np.pi * along / generator.uniform(30, 60))
-    first = generator.uniform(30, 225, 3)
-    second = np.clip(first + generator.uniform(-70, 70, 3), 0, 255)
+    first = generator.uniform(60, 195) + generator.uniform(-35, 35, 3)
+    second = np.clip(first + generator.uniform(-60, 60) + generator.uniform(-25, 25, 3), 0, 255)
     ground = first * (1 - mix[..., None]) + second * mix[..., None]
     return ground + generator.normal(0, generator.uniform(2, 12), (height, width, 1))
 

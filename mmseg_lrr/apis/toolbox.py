@@ -55,6 +55,12 @@ def find_script(name: str) -> Path:
         f"MMSegmentation's {name} was not found; looked for {' and '.join(map(str, places))}")
 
 
+def ignore_notes() -> None:
+    """Keep mmseg's notes on its own code off the screen; who runs it can do nothing about them."""
+    for note in ('``build_loss`` would be deprecated', 'The draw is False'):
+        warnings.filterwarnings('ignore', note, module='mmseg')
+
+
 def _load(name: str, argv: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     """Load a script with ``parse_args`` and ``main``, and let it read a command line."""
     path = find_script(name)
@@ -64,6 +70,7 @@ def _load(name: str, argv: Sequence[str]) -> tuple[ModuleType, argparse.Namespac
     sys.argv = [str(path), *argv]
     args = script.parse_args()
     args.cfg_options = args.cfg_options or {}
+    ignore_notes()
     return script, args
 
 

@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Checkpoints that are whole, and from which a run goes on as if it had not stopped."""
 
+import logging
 import os
 import random
 from collections.abc import Iterator
@@ -82,6 +83,8 @@ class LRRCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         """Choose the backend; remove what an interrupted process left half-written."""
+        # mmengine's hook and runner warn of classes of their own that they make and do not use.
+        runner.logger.addFilter(_of_other_things)
         super().before_train(runner)
         # Remote folders replace whole objects by themselves.
         if self.backend_args is None and isinstance(self.file_backend, LocalBackend):
@@ -151,6 +154,10 @@ class LRRCheckpointHook(CheckpointHook):
         for path in outdated:
             if path not in current:
                 remove(path)
+
+
+def _of_other_things(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(('"FileClient" will', '"HardDiskBackend" is'))
 
 
 class _Resuming:

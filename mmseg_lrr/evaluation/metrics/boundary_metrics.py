@@ -46,6 +46,7 @@ class BoundaryMetric(BaseMetric):
         **kwargs: Those of :class:`mmengine.evaluator.BaseMetric`.
     """
 
+    default_prefix = ''  # None would be warned of
     name: str
     title: str  # of the table in the log
     diagonal_share: float

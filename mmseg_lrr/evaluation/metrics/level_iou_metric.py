@@ -68,6 +68,8 @@ class LRRIoUMetric(IoUMetric):
         ignore_index, beta, collect_device, prefix: See :class:`mmseg.evaluation.IoUMetric`.
     """
 
+    default_prefix = ''  # None would be warned of
+
     def __init__(self, *, ignore_index: int = 255, iou_metrics: str | Sequence[str] = ('mIoU', ),
                  absent_classes: str = 'skip', nan_to_num: float | None = None, beta: float = 1,
                  trimap: dict | None = None, boundary_iou: dict | None = None,

@@ -47,6 +47,7 @@ class SubmissionFiles(BaseMetric):
         **kwargs: Those of :class:`mmengine.evaluator.BaseMetric`.
     """
 
+    default_prefix = ''  # None would be warned of
     #: Accepted values of ``archive``, besides None.
     archive_formats: tuple[str, ...]
     #: Name of the archive without its ending.

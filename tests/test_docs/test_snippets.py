@@ -34,8 +34,8 @@ TRAINED = {
     'doubt.py': 'train/decode.loss_ce_4x',
     'accuracy.py': 'val/accuracy_32x val/accuracy_final val/mIoU',
 }
-CONFIGS = {'fine_tuned.py', 'fine_tuned_backbone.py', 'my_camvid.py', 'rates.py', 'speed.py',
-           'voc_server.py'}
+CONFIGS = {'fine_tuned.py', 'fine_tuned_backbone.py', 'gentle.py', 'my_camvid.py', 'rates.py',
+           'speed.py', 'voc_server.py'}
 MODULES = {'browse.py', 'doubt_mask.py', 'level_accuracy.py'}
 
 

@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import cv2
-import demo
 import pytest
 import torch
 from mmengine.config import Config
 from mmseg.visualization import SegLocalVisualizer
 
+import demo
 import mmseg_lrr
 
 

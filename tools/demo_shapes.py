@@ -16,7 +16,7 @@ SHAPE_PALETTE = ((0, 0, 0), (225, 120, 185), (125, 85, 50), (0, 195, 195), (150,
                  (150, 150, 150), (70, 170, 60))
 
 _IGNORE = 255
-#: Shape -> mean of its hues in degrees, which a thin shape and a solid one share in two cases.
+#: Shape -> mean of its hues in degrees.
 _HUES = {'disc': 15, 'ring': 15, 'star': 110, 'tree': 110, 'box': 235, 'triangle': 235}
 
 
@@ -27,9 +27,9 @@ def make_shapes_dataset(root: str | Path, *, num_train: int, num_val: int,
     Images go to ``JPEGImages/*.jpg``, indexed label maps with a 255 contour as in VOC, one
     pixel wide, to ``SegmentationClass/*.png``, and the lists of names to
     ``ImageSets/Segmentation/{train,val}.txt``. Each image has three to six shapes that may hide
-    parts of each other; trees and rings have parts two to five pixels wide. Colours are drawn at
-    random and tell nothing of the class; outline and texture do. The same arguments give the
-    same files; a data set that was made with them is kept.
+    parts of each other; trees and rings have parts two to seven pixels wide. Colours are a hint:
+    two classes share each range of hues, and some shapes have any hue; texture and outline tell
+    the rest. The same arguments give the same files; a data set that was made with them is kept.
 
     Args:
         root: Folder to make, which is returned.
@@ -39,7 +39,7 @@ def make_shapes_dataset(root: str | Path, *, num_train: int, num_val: int,
         seed: Seed, not negative.
     """
     root = Path(root)
-    settings = json.dumps({'version': 1, 'num_train': num_train, 'num_val': num_val,
+    settings = json.dumps({'version': 2, 'num_train': num_train, 'num_val': num_val,
                            'size_range': list(size_range), 'seed': seed})
     record = root / 'shapes.json'
     if record.is_file() and record.read_text() == settings:
@@ -70,6 +70,7 @@ def draw_shapes(generator: np.random.Generator,
     height, width = generator.integers(size_range[0], size_range[1] + 1, 2).tolist()
     grid = np.mgrid[:height, :width].astype(np.float64)
     image = _background(generator, grid)
+    ground = image.mean(axis=(0, 1))
     label_map = np.zeros((height, width), dtype=np.uint8)
     number = int(generator.integers(3, 7))
     for label in generator.permutation(np.arange(1, len(SHAPE_CLASSES)))[:number].tolist():
@@ -85,7 +86,7 @@ def draw_shapes(generator: np.random.Generator,
         rows, columns = grid[0] - centre[1], grid[1] - centre[0]
         along = columns * np.cos(angle) + rows * np.sin(angle)
         across = rows * np.cos(angle) - columns * np.sin(angle)
-        colours = _colour_pair(generator, shape)
+        colours = _colour_pair(generator, shape, ground)
         mix = _texture(generator, shape, along, across)[..., None]
         paint = colours[0] * (1 - mix) + colours[1] * mix
         image = image * (1 - opacity[..., None]) + paint * opacity[..., None]
@@ -98,18 +99,18 @@ def draw_shapes(generator: np.random.Generator,
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), label_map
 
 
-def _colour_pair(generator: np.random.Generator, shape: str) -> np.ndarray:
-    """Draw two RGB colours far enough apart to show a texture, ``(2, 3)``.
+def _colour_pair(generator: np.random.Generator, shape: str, ground: np.ndarray) -> np.ndarray:
+    """Draw two RGB colours that differ from each other and from the ground's, ``(2, 3)``.
 
-    Hues scatter about those of the shape, and one shape in six has any hue.
+    Hues scatter about those of the shape, and one shape in ten has any hue.
     """
-    hue = generator.uniform(0, 360) if generator.random() < 1 / 6 else _HUES[shape]
+    hue = generator.uniform(0, 360) if generator.random() < 0.1 else _HUES[shape]
     while True:
         hues = generator.normal(hue, 25, 2) % 360
         saturations, values = generator.uniform(0.35, 1, 2), generator.uniform(0.25, 1, 2)
         hsv = np.stack([hues, saturations, values], axis=1).astype(np.float32)
         pair = 255 * cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
-        if np.abs(pair[0] - pair[1]).mean() > 50:
+        if np.abs(pair - [pair[1], ground]).mean(axis=1).min() > 50:
             return pair
 
 
@@ -153,7 +154,7 @@ def _outline(generator: np.random.Generator, shape: str,
         return _tree(generator, radius), []
     if shape in ('disc', 'ring'):
         circle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
-        hole = [_polar(radius - generator.uniform(3, 7), circle)] if shape == 'ring' else []
+        hole = [_polar(radius - generator.uniform(4, 7), circle)] if shape == 'ring' else []
         return [_polar(radius, circle)], hole
     if shape == 'box':
         half = radius * np.array([1.0, generator.uniform(0.6, 1.0)])
@@ -178,14 +179,14 @@ def _tree(generator: np.random.Generator, radius: float) -> list[np.ndarray]:
         return np.stack([start - side, end - side, end + side, start + side])
 
     foot, top = np.array([0.0, radius]), np.array([0.0, -radius])
-    bars = [bar(foot, top, generator.uniform(3, 4.5))]
+    bars = [bar(foot, top, generator.uniform(4, 5))]
     for share in np.linspace(0.35, 0.85, 4) + generator.uniform(-0.04, 0.04, 4):
         fork = foot + share * (top - foot)
         reach = radius * (1.1 - 0.8 * share) * generator.uniform(0.8, 1.2)
         rise = generator.uniform(0.5, 0.9)
         for side in (-1, 1):
             tip = fork + reach * np.array([side, -rise])
-            bars.append(bar(fork, tip, generator.uniform(2, 3)))
+            bars.append(bar(fork, tip, generator.uniform(2.5, 3.5)))
     return bars
 
 

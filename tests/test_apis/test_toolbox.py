@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """``tools/train.py`` and ``tools/test.py`` are mmseg's, with ``--aug-test`` and ``--crf``."""
 
+import warnings
 from argparse import Namespace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmseg.models.builder import build_loss
 from PIL import Image
 
 from mmseg_lrr.apis import toolbox
@@ -136,3 +138,12 @@ def test_script_is_found_in_a_wheel_and_in_a_checkout(
     with pytest.raises(SystemExit) as stop:
         toolbox.script(['x.py', 'a'])
     assert stop.value.code == 3
+
+
+def test_only_notes_on_mmsegs_own_code_are_ignored() -> None:
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter('always')
+        toolbox.ignore_notes()
+        build_loss(dict(type='CrossEntropyLoss'))
+        warnings.warn_explicit('of data', UserWarning, 'file', 1, module='mmseg.datasets')
+    assert [str(warning.message) for warning in shown] == ['of data']

@@ -14,7 +14,8 @@ import demo
 import mmseg_lrr
 
 
-def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+              capsys: pytest.CaptureFixture) -> None:
     cfg = mmseg_lrr.get_config('lrr4x_r18_shapes_demo')
     (bases, ) = (hook for hook in cfg.custom_hooks if hook.type == 'ClassBasesHook')
     bases.num_patches = 50
@@ -22,6 +23,8 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As any run of the process before it leaves one, of the name that the configs give it.
     SegLocalVisualizer.get_instance('visualizer', save_dir=str(tmp_path / 'earlier'))
     results = demo.run_demo(tmp_path, num_train=8, num_val=3, max_iters=2)
+    screen = capsys.readouterr()
+    assert 'testing' in screen.out and 'WARNING' not in screen.out + screen.err
 
     assert json.loads((tmp_path / 'results.json').read_text()) == json.loads(json.dumps(results))
     assert list(results['levels']) == list(results['trimap']) == ['32x', '16x', '8x', '4x']

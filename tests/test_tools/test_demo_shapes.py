@@ -65,6 +65,20 @@ def test_trees_and_rings_are_thin(label_maps: list[np.ndarray]) -> None:
         assert least <= widest <= most
 
 
+def test_two_classes_share_a_hue(shapes: Path) -> None:
+    """Colour tells three pairs of classes apart, not the classes of a pair."""
+    sums = np.zeros(len(SHAPE_CLASSES), complex)
+    for path in shapes.glob('*/train*.jpg'):
+        hsv = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2HSV).astype(float)
+        labels = np.array(Image.open(shapes / 'SegmentationClass' / f'{path.stem}.png'))
+        for label in range(len(sums)):
+            hue, saturation = hsv[labels == label].T[:2]
+            sums[label] += (saturation * np.exp(2j * np.pi * hue / 180)).sum()
+    hues = dict(zip(SHAPE_CLASSES, np.rad2deg(np.angle(sums)), strict=True))
+    for pair, hue in (('disc ring', 15), ('star tree', 110), ('box triangle', 235)):
+        assert all(abs((hues[name] - hue + 180) % 360 - 180) < 25 for name in pair.split())
+
+
 def test_arguments_decide_the_files(tmp_path: Path) -> None:
     settings = dict(num_train=1, num_val=1, size_range=(64, 70))
     first = make_shapes_dataset(tmp_path / 'first', **settings, seed=1)

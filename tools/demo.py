@@ -20,7 +20,7 @@ from mmseg_lrr.reporting.report import make_report
 from mmseg_lrr.visualization.panels import draw_levels, draw_masks, save_png
 
 
-def run_demo(work_dir: str | Path, *, num_train: int = 480, num_val: int = 40,
+def run_demo(work_dir: str | Path, *, num_train: int = 800, num_val: int = 40,
              max_iters: int | None = None) -> dict:
     """Draw shapes, train LRR-4x on them, test every level, multi-scale and CRF, make a page.
 

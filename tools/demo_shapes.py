@@ -27,7 +27,7 @@ def make_shapes_dataset(root: str | Path, *, num_train: int, num_val: int,
     Images go to ``JPEGImages/*.jpg``, indexed label maps with a 255 contour as in VOC, one
     pixel wide, to ``SegmentationClass/*.png``, and the lists of names to
     ``ImageSets/Segmentation/{train,val}.txt``. Each image has three to six shapes that may hide
-    parts of each other; trees and rings have parts two to seven pixels wide. Colours are a hint:
+    parts of each other; trees and rings have parts three to seven pixels wide. Colours are a hint:
     two classes share each range of hues, and some shapes have any hue; texture and outline tell
     the rest. The same arguments give the same files; a data set that was made with them is kept.
 
@@ -102,9 +102,9 @@ def draw_shapes(generator: np.random.Generator,
 def _colour_pair(generator: np.random.Generator, shape: str, ground: np.ndarray) -> np.ndarray:
     """Draw two RGB colours that differ from each other and from the ground's, ``(2, 3)``.
 
-    Hues scatter about those of the shape, and one shape in ten has any hue.
+    Hues scatter about those of the shape, and one shape in twenty has any hue.
     """
-    hue = generator.uniform(0, 360) if generator.random() < 0.1 else _HUES[shape]
+    hue = generator.uniform(0, 360) if generator.random() < 0.05 else _HUES[shape]
     while True:
         hues = generator.normal(hue, 25, 2) % 360
         saturations, values = generator.uniform(0.35, 1, 2), generator.uniform(0.25, 1, 2)
@@ -172,21 +172,21 @@ def _polar(radii: float | np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 
 def _tree(generator: np.random.Generator, radius: float) -> list[np.ndarray]:
-    """Return a bare tree: a trunk and branches in pairs, two to four pixels wide."""
+    """Return a bare tree: a trunk and branches in pairs, three to five pixels wide."""
     def bar(start: np.ndarray, end: np.ndarray, thickness: float) -> np.ndarray:
         direction = (end - start) / np.linalg.norm(end - start)
         side = np.array([-direction[1], direction[0]]) * thickness / 2
         return np.stack([start - side, end - side, end + side, start + side])
 
     foot, top = np.array([0.0, radius]), np.array([0.0, -radius])
-    bars = [bar(foot, top, generator.uniform(4, 5))]
+    bars = [bar(foot, top, generator.uniform(4, 5.5))]
     for share in np.linspace(0.35, 0.85, 4) + generator.uniform(-0.04, 0.04, 4):
         fork = foot + share * (top - foot)
         reach = radius * (1.1 - 0.8 * share) * generator.uniform(0.8, 1.2)
         rise = generator.uniform(0.5, 0.9)
         for side in (-1, 1):
             tip = fork + reach * np.array([side, -rise])
-            bars.append(bar(fork, tip, generator.uniform(2.5, 3.5)))
+            bars.append(bar(fork, tip, generator.uniform(3, 4)))
     return bars
 
 

@@ -12,9 +12,15 @@ _base_ = [
 ]
 model = dict(
     data_preprocessor=dict(size={{_base_.crop_size}}),
+    # Half as wide, an iteration takes half as long: more of them teach more in the same time.
+    backbone=dict(base_channels=32),
     # A quarter of the side of an image, as 32 px is of the authors' smallest crops.
-    decode_head=dict(num_classes=7, loss_dilation_erosion=dict(radii=8)))
-max_iters = 400
+    decode_head=dict(
+        in_channels=[32, 64, 128, 256],
+        num_classes=7,
+        loss_dilation_erosion=dict(radii=8)))
+max_iters = 1000
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=40, by_epoch=False),
     dict(type='PolyLR', eta_min=0, power=0.9, begin=40, end=max_iters, by_epoch=False)

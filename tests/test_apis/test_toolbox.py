@@ -144,6 +144,6 @@ def test_only_notes_on_mmsegs_own_code_are_ignored() -> None:
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter('always')
         toolbox.ignore_notes()
-        build_loss(dict(type='CrossEntropyLoss'))
+        build_loss(dict(type='CrossEntropyLoss', avg_non_ignore=True))
         warnings.warn_explicit('of data', UserWarning, 'file', 1, module='mmseg.datasets')
     assert [str(warning.message) for warning in shown] == ['of data']

@@ -1,7 +1,6 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """Checkpoints that are whole, and from which a run goes on as if it had not stopped."""
 
-import logging
 import os
 import random
 from collections.abc import Iterator
@@ -83,8 +82,9 @@ class LRRCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         """Choose the backend; remove what an interrupted process left half-written."""
-        # mmengine's hook and runner warn of classes of their own that they make and do not use.
-        runner.logger.addFilter(_of_other_things)
+        # mmengine warns of classes of its own that it makes and does not use.
+        runner.logger.addFilter(lambda record: not record.getMessage().startswith(
+            ('"FileClient" will', '"HardDiskBackend" is')))
         super().before_train(runner)
         # Remote folders replace whole objects by themselves.
         if self.backend_args is None and isinstance(self.file_backend, LocalBackend):
@@ -154,10 +154,6 @@ class LRRCheckpointHook(CheckpointHook):
         for path in outdated:
             if path not in current:
                 remove(path)
-
-
-def _of_other_things(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(('"FileClient" will', '"HardDiskBackend" is'))
 
 
 class _Resuming:

@@ -28,8 +28,8 @@ def make_shapes_dataset(root: str | Path, *, num_train: int, num_val: int,
     pixel wide, to ``SegmentationClass/*.png``, and the lists of names to
     ``ImageSets/Segmentation/{train,val}.txt``. Each image has three to six shapes that may hide
     parts of each other; trees and rings have parts three to seven pixels wide. Colours are a hint:
-    two classes share each range of hues, and some shapes have any hue; texture and outline tell
-    the rest. The same arguments give the same files; a data set that was made with them is kept.
+    two classes share each range of hues, and the ranges overlap; texture and outline tell the
+    rest. The same arguments give the same files; a data set that was made with them is kept.
 
     Args:
         root: Folder to make, which is returned.
@@ -100,13 +100,9 @@ def draw_shapes(generator: np.random.Generator,
 
 
 def _colour_pair(generator: np.random.Generator, shape: str, ground: np.ndarray) -> np.ndarray:
-    """Draw two RGB colours that differ from each other and from the ground's, ``(2, 3)``.
-
-    Hues scatter about those of the shape, and one shape in twenty has any hue.
-    """
-    hue = generator.uniform(0, 360) if generator.random() < 0.05 else _HUES[shape]
+    """Draw two RGB colours that differ from each other and from the ground's, ``(2, 3)``."""
     while True:
-        hues = generator.normal(hue, 25, 2) % 360
+        hues = generator.normal(_HUES[shape], 25, 2) % 360
         saturations, values = generator.uniform(0.35, 1, 2), generator.uniform(0.25, 1, 2)
         hsv = np.stack([hues, saturations, values], axis=1).astype(np.float32)
         pair = 255 * cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]

@@ -150,7 +150,7 @@ def test_a_real_step_is_counted(repo_root: Path) -> None:
     small = heads.cost_of_step(cfg, 'cpu')
     cfg.model.data_preprocessor.size = (64, 32)
     large = heads.cost_of_step(cfg, 'cpu')
-    assert small['weights'] == large['weights'] > 10**7
+    assert small['weights'] == large['weights'] > 2 * 10**6
     assert large['operations'] == pytest.approx(2 * small['operations'], rel=0.01)
     assert large['kept'] == pytest.approx(2 * small['kept'], rel=0.1)
 

@@ -13,6 +13,21 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('server', choices=('voc', 'cityscapes'), help='the test server')
+    parser.add_argument('source', type=Path,
+                        help='folder that --out named, or the archive made in it')
+    parser.add_argument('--ids', type=Path, required=True,
+                        help="list of the test set's image ids, one a line")
+    parser.add_argument('--images', type=Path, help='folder of the test images, to compare sizes')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help does not wait for torch
+
 import numpy as np
 from PIL import Image
 
@@ -114,14 +129,7 @@ def check(server: str, source: Path, ids: list[str], images: Path | None = None)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('server', choices=('voc', 'cityscapes'), help='the test server')
-    parser.add_argument('source', type=Path,
-                        help='folder that --out named, or the archive made in it')
-    parser.add_argument('--ids', type=Path, required=True,
-                        help="list of the test set's image ids, one a line")
-    parser.add_argument('--images', type=Path, help='folder of the test images, to compare sizes')
-    args = parser.parse_args()
+    args = parse_args()
     ids = args.ids.read_text(encoding='utf-8').split()
     problems = check(args.server, args.source, ids, args.images)
     for problem in problems:

@@ -8,16 +8,6 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS
-
-from mmseg_lrr.apis.needed_files import need_files
-from mmseg_lrr.datasets.class_bases import (
-    compute_class_bases,
-    dataset_class_names,
-    save_class_bases,
-)
-from mmseg_lrr.datasets.label_maps import LabelMaps
 
 
 def main() -> None:
@@ -33,6 +23,14 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='config settings to override, key=value')
     args = parser.parse_args()
+    # Here, so that --help does not wait for torch; the package before mmseg.
+    from mmseg_lrr.apis.needed_files import need_files
+    from mmseg_lrr.datasets import class_bases, label_maps
+
+    # isort: split
+    from mmengine.registry import init_default_scope
+    from mmseg.registry import DATASETS
+
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
     need_files(config, 'train')
@@ -43,10 +41,10 @@ def main() -> None:
     dataset = DATASETS.build(config.train_dataloader.dataset)
     num_classes = head.get('num_classes') or len(dataset.metainfo['classes'])
     num_bases = head.get('num_bases', 10) if args.num_bases is None else args.num_bases
-    bases = compute_class_bases(
-        LabelMaps(dataset), dataset_class_names(dataset, num_classes), num_bases,
-        num_patches=args.patches, seed=args.seed)
-    save_class_bases(args.out, bases)
+    bases = class_bases.compute_class_bases(
+        label_maps.LabelMaps(dataset), class_bases.dataset_class_names(dataset, num_classes),
+        num_bases, num_patches=args.patches, seed=args.seed)
+    class_bases.save_class_bases(args.out, bases)
     print(f'wrote {args.out}: {bases.dtype} {bases.shape}')
 
 

@@ -6,6 +6,17 @@ import json
 import time
 from pathlib import Path
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--work-dir', default='work_dirs/demo',
+                        help='folder for everything that is written (default: %(default)s)')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help does not wait for torch
+
 # Before mmseg: it prepares the stack and registers the package.
 import mmseg_lrr
 
@@ -76,10 +87,7 @@ def run_demo(work_dir: str | Path, *, num_train: int = 800, num_val: int = 40,
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--work-dir', default='work_dirs/demo',
-                        help='folder for everything that is written (default: %(default)s)')
-    args = parser.parse_args()
+    args = parse_args()
     ignore_notes()
     results = run_demo(args.work_dir)
     levels = '  '.join(f'{level} {miou:.1f}' for level, miou in results['levels'].items())

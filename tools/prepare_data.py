@@ -18,6 +18,60 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+#: Number of images that the published archives have, and lists made of them.
+PUBLISHED = {
+    'VOC train': 1464, 'VOC val': 1449, 'SBD train + val': 11355, 'label maps': 12031,
+    'lrr_train': 11295, 'seg11valid': 736, 'trainaug': 10582, 'aug': 9118,
+    'gtFine/train': 2975, 'gtFine/val': 500,
+    'gtCoarse/train': 2975, 'gtCoarse/val': 500, 'gtCoarse/train_extra': 19998,
+}
+FINE_PARTS = ['gtFine/train', 'gtFine/val']
+COARSE_PART = 'gtCoarse/train_extra'
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument('--workers', type=int, default=os.cpu_count(),
+                        help='processes (default: %(default)s)')
+    common.add_argument('--dry-run', action='store_true',
+                        help='read and check everything, write nothing')
+    common.add_argument('--partial', action='store_true',
+                        help='voc, cityscapes: do not compare numbers of images with the published '
+                        'ones; coco: write the list without the images that are broken or missing')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest='dataset', required=True)
+    voc = commands.add_parser('voc', parents=[common], help=(
+        "SegmentationClassAug (VOC's own masks, SBD's elsewhere) and the lists lrr_train, "
+        'seg11valid, trainaug and aug in VOC_ROOT'))
+    voc.add_argument('voc_root', metavar='VOC_ROOT', type=Path, help='VOCdevkit/VOC2012')
+    voc.add_argument('sbd_root', metavar='SBD_ROOT', type=Path, help='benchmark_RELEASE')
+    coco = commands.add_parser('coco', parents=[common], help=(
+        "COCO's instances of VOC's 20 classes as label maps (SegmentationClassVOC, 255 where "
+        'classes overlap) and the list of images to train on (ImageSets/Segmentation/voc20.txt); '
+        'needs pycocotools (pip install ".[coco]")'))
+    coco.add_argument('root', metavar='COCO_ROOT', type=Path,
+                      help='folder with annotations and images')
+    coco.add_argument('--splits', nargs='+', default=['train2017', 'val2017'],
+                      help='published parts to take (default: train2017 val2017)')
+    # Meant to leave about 97k images, the number that the authors added; an estimate.
+    coco.add_argument('--min-area', type=int, default=1000,
+                      help='labelled pixels that an image needs (default: %(default)s)')
+    cityscapes = commands.add_parser('cityscapes', parents=[common], help=(
+        'labelTrainIds beside the labelIds, and the list of the coarsely annotated frames that '
+        'have no fine labels (ImageSets/coarse_train_extra.txt)'))
+    cityscapes.add_argument('root', metavar='CITYSCAPES_ROOT', type=Path,
+                            help='folder with leftImg8bit, gtFine, gtCoarse')
+    cityscapes.add_argument(
+        '--parts', nargs='+', choices=[name for name in PUBLISHED if name.startswith('gt')],
+        help=f'annotations to convert (default: {", ".join(FINE_PARTS)}, and {COARSE_PART} if its '
+        'images or annotations are there)')
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # --help does not wait for torch
+
 import numpy as np
 from mmengine.utils import track_parallel_progress, track_progress
 from PIL import Image, ImageOps
@@ -34,21 +88,10 @@ VOC_PALETTE = voc_palette()
 #: should be, not wanted (too little is labelled), and not to be had.
 STATUSES = ('written', 'replaced', 'kept', 'left out', 'broken')
 
-#: Number of images that the published archives have, and lists made of them.
-PUBLISHED = {
-    'VOC train': 1464, 'VOC val': 1449, 'SBD train + val': 11355, 'label maps': 12031,
-    'lrr_train': 11295, 'seg11valid': 736, 'trainaug': 10582, 'aug': 9118,
-    'gtFine/train': 2975, 'gtFine/val': 500,
-    'gtCoarse/train': 2975, 'gtCoarse/val': 500, 'gtCoarse/train_extra': 19998,
-}
-
 #: COCO's names of VOC's 20 classes, in VOC's order (1 to 20).
 COCO_NAMES = ('airplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
               'dining table', 'dog', 'horse', 'motorcycle', 'person', 'potted plant', 'sheep',
               'couch', 'train', 'tv')
-
-FINE_PARTS = ['gtFine/train', 'gtFine/val']
-COARSE_PART = 'gtCoarse/train_extra'
 
 
 class Job(NamedTuple):
@@ -296,46 +339,6 @@ def carry_out(plan: Plan, args: argparse.Namespace) -> int:
     if problems:
         print(f'problems: {len(problems)}; no list was written')
     return int(bool(problems))
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument('--workers', type=int, default=os.cpu_count(),
-                        help='processes (default: %(default)s)')
-    common.add_argument('--dry-run', action='store_true',
-                        help='read and check everything, write nothing')
-    common.add_argument('--partial', action='store_true',
-                        help='voc, cityscapes: do not compare numbers of images with the published '
-                        'ones; coco: write the list without the images that are broken or missing')
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest='dataset', required=True)
-    voc = commands.add_parser('voc', parents=[common], help=(
-        "SegmentationClassAug (VOC's own masks, SBD's elsewhere) and the lists lrr_train, "
-        'seg11valid, trainaug and aug in VOC_ROOT'))
-    voc.add_argument('voc_root', metavar='VOC_ROOT', type=Path, help='VOCdevkit/VOC2012')
-    voc.add_argument('sbd_root', metavar='SBD_ROOT', type=Path, help='benchmark_RELEASE')
-    coco = commands.add_parser('coco', parents=[common], help=(
-        "COCO's instances of VOC's 20 classes as label maps (SegmentationClassVOC, 255 where "
-        'classes overlap) and the list of images to train on (ImageSets/Segmentation/voc20.txt); '
-        'needs pycocotools (pip install ".[coco]")'))
-    coco.add_argument('root', metavar='COCO_ROOT', type=Path,
-                      help='folder with annotations and images')
-    coco.add_argument('--splits', nargs='+', default=['train2017', 'val2017'],
-                      help='published parts to take (default: train2017 val2017)')
-    # Meant to leave about 97k images, the number that the authors added; an estimate.
-    coco.add_argument('--min-area', type=int, default=1000,
-                      help='labelled pixels that an image needs (default: %(default)s)')
-    cityscapes = commands.add_parser('cityscapes', parents=[common], help=(
-        'labelTrainIds beside the labelIds, and the list of the coarsely annotated frames that '
-        'have no fine labels (ImageSets/coarse_train_extra.txt)'))
-    cityscapes.add_argument('root', metavar='CITYSCAPES_ROOT', type=Path,
-                            help='folder with leftImg8bit, gtFine, gtCoarse')
-    cityscapes.add_argument(
-        '--parts', nargs='+', choices=[name for name in PUBLISHED if name.startswith('gt')],
-        help=f'annotations to convert (default: {", ".join(FINE_PARTS)}, and {COARSE_PART} if its '
-        'images or annotations are there)')
-    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:

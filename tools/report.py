@@ -14,11 +14,6 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from mmseg_lrr.apis.needed_files import need_files
-from mmseg_lrr.apis.testing import DEFAULT_CRF_PRESET
-from mmseg_lrr.models.post_processing.dense_crf import PRESETS
-from mmseg_lrr.reporting.report import make_report
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -30,9 +25,8 @@ def main() -> None:
                         help='folder for the report (default: %(default)s)')
     parser.add_argument('--widths', type=int, nargs='+', default=[1, 3, 5, 10], metavar='PIXELS',
                         help='widths of the bands, and distances of boundary F (default: 1 3 5 10)')
-    parser.add_argument('--crf', choices=PRESETS, metavar='PRESET',
-                        help=f'the CRF of ms-crf: {", ".join(PRESETS)} (default: the '
-                        f"config's own, else {DEFAULT_CRF_PRESET})")
+    parser.add_argument('--crf', metavar='PRESET', help='the CRF of ms-crf, one of the settings in '
+                        "docs/testing.md (default: the config's own, else deeplab_v2_vgg16)")
     parser.add_argument('--absent', choices=('skip', 'zero'), default='skip',
                         help='a class that is in neither prediction nor ground truth is left out '
                         'of the mean or counts 0 (default: %(default)s)')
@@ -49,6 +43,10 @@ def main() -> None:
         pairs = [tuple(args.what)]
     else:
         parser.error('expected CONFIG CHECKPOINT, or any number of CONFIG:CHECKPOINT')
+    # Here, so that --help does not wait for torch.
+    from mmseg_lrr.apis.needed_files import need_files
+    from mmseg_lrr.reporting.report import make_report
+
     for config, checkpoint in pairs:
         cfg = Config.fromfile(config)
         cfg.merge_from_dict(args.cfg_options or {})

@@ -10,12 +10,6 @@ import argparse
 import warnings
 
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
-
-from mmseg_lrr.apis.needed_files import need_files
-from mmseg_lrr.apis.testing import DEFAULT_CRF_PRESET
-from mmseg_lrr.models.post_processing.dense_crf import PRESETS
-from mmseg_lrr.reporting.tune_crf import DEFAULT_GRID, tune_crf
 
 
 def parse_values(word: str) -> tuple[str, tuple[float, ...]]:
@@ -26,8 +20,6 @@ def parse_values(word: str) -> tuple[str, tuple[float, ...]]:
 
 
 def main() -> None:
-    default_grid = ' '.join(
-        f'{name}={",".join(map(str, values))}' for name, values in DEFAULT_GRID.items())
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file; its test set must have labels')
@@ -35,17 +27,24 @@ def main() -> None:
     parser.add_argument('--images', type=int, default=10, metavar='N',
                         help='images, evenly spaced over the test set (default: %(default)s)')
     parser.add_argument('--grid', nargs='+', type=parse_values, metavar='NAME=VALUE,...',
-                        help=f'values to combine (default: {default_grid})')
-    parser.add_argument('--preset', choices=PRESETS, default=DEFAULT_CRF_PRESET,
-                        help='where settings come from that are not in the grid (default: '
-                        '%(default)s)')
+                        help='values to combine, e.g. bilateral_weight=3,5 (default: some of each '
+                        "setting of the bilateral kernel, around DeepLab's)")
+    parser.add_argument('--preset', default='deeplab_v2_vgg16', help='where settings come from '
+                        'that are not in the grid (default: %(default)s)')
     parser.add_argument('--aug-test', action='store_true',
                         help='tune for the CRF after multi-scale testing')
     parser.add_argument('--out', metavar='FILE.json', help='write all trials to this file')
-    parser.add_argument('--device', default=get_device(), help='default: %(default)s')
+    parser.add_argument('--device', help='default: a GPU if there is one')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='settings of the config to override, key=value')
     args = parser.parse_args()
+    # Here, so that --help does not wait for torch.
+    from mmengine.device import get_device
+
+    from mmseg_lrr.apis.needed_files import need_files
+    from mmseg_lrr.models.post_processing.dense_crf import PRESETS
+    from mmseg_lrr.reporting.tune_crf import tune_crf
+
     # Notes of mmseg to its developers; a reader of the table can do nothing about them.
     warnings.filterwarnings('ignore', category=UserWarning, module=r'mmseg|mmengine|torch')
     cfg = Config.fromfile(args.config)
@@ -54,7 +53,7 @@ def main() -> None:
     trials = tune_crf(
         cfg, args.checkpoint, num_images=args.images, preset=args.preset,
         grid=dict(args.grid) if args.grid else None,
-        tta=args.aug_test, device=args.device, out=args.out)
+        tta=args.aug_test, device=args.device or get_device(), out=args.out)
     print(f'{"mIoU":>6} {"s/image":>8}  settings')
     for number, trial in enumerate(trials):
         if trial.settings is None or number < 20:

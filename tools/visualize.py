@@ -15,31 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
-from rich.progress import track
-
-from mmseg_lrr.apis.needed_files import need_files
-from mmseg_lrr.apis.testing import crf_config, default_crf
-from mmseg_lrr.models.post_processing.dense_crf import PRESETS
-from mmseg_lrr.ops import checks
-from mmseg_lrr.reporting.examples import ExampleMaker, checkpoint_bases, unread_test_set
-from mmseg_lrr.visualization.panels import (
-    CELL_WIDTH,
-    draw_errors,
-    draw_levels,
-    draw_masks,
-    save_png,
-)
-from mmseg_lrr.visualization.plots import (
-    MEASURES,
-    plot_bases,
-    plot_trimap_runs,
-    read_trimap_csv,
-)
-
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,18 +39,18 @@ def parse_args() -> argparse.Namespace:
         command.add_argument('--out', type=Path, default=f'work_dirs/visualize/{name}',
                              help='folder, for one PNG an image, or one .png for all of them '
                              '(default: %(default)s)')
-        command.add_argument('--cell-width', type=int, default=CELL_WIDTH, metavar='PIXELS',
+        command.add_argument('--cell-width', type=int, default=240, metavar='PIXELS',
                              help='width of each picture (default: %(default)s)')
-        command.add_argument('--device', default=get_device(), help='default: %(default)s')
+        command.add_argument('--device', help='default: a GPU if there is one')
         if name == 'masks':
             command.add_argument('--classes', nargs='+', default=[], metavar='CLASS', help='show '
                                  'the masks of these classes (default: the maximum over classes)')
             continue
         command.add_argument('--single-scale', action='store_true',
                              help='neither multi-scale nor CRF: quicker')
-        command.add_argument('--crf', choices=PRESETS, metavar='PRESET', help='the CRF of ms-crf: '
-                             f'{", ".join(PRESETS)} (default: the one that the config names, else '
-                             'deeplab_v2_vgg16)')
+        command.add_argument('--crf', metavar='PRESET', help='the CRF of ms-crf, one of the '
+                             'settings in docs/testing.md (default: the one that the config names, '
+                             'else deeplab_v2_vgg16)')
         if name == 'errors':
             command.add_argument('--width', type=int, default=5, metavar='PIXELS', help='width of '
                                  'the band around the boundaries (default: %(default)s)')
@@ -97,7 +73,8 @@ def parse_args() -> argparse.Namespace:
                         help="names of the runs (default: the files' names)")
     trimap.add_argument('--levels', nargs='+', metavar='LEVEL',
                         help='show these outputs alone, e.g. 4x ms-crf')
-    trimap.add_argument('--measure', choices=MEASURES, default='mIoU',
+    trimap.add_argument('--measure', default='mIoU',
+                        choices=('mIoU', 'boundary_mIoU', 'boundary_mF'),
                         help='column of the files (default: %(default)s, of the trimap)')
     trimap.add_argument('--out', default='work_dirs/visualize/trimap.png',
                         help='PNG to write (default: %(default)s)')
@@ -106,6 +83,23 @@ def parse_args() -> argparse.Namespace:
     if args.command == 'trimap' and args.names and len(set(args.names)) != len(args.csv):
         trimap.error(f'--names must be {len(args.csv)} different names, one for each file')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help does not wait for torch
+
+import numpy as np
+from mmengine.device import get_device
+from rich.progress import track
+
+from mmseg_lrr.apis.needed_files import need_files
+from mmseg_lrr.apis.testing import crf_config, default_crf
+from mmseg_lrr.ops import checks
+from mmseg_lrr.reporting.examples import ExampleMaker, checkpoint_bases, unread_test_set
+from mmseg_lrr.visualization.panels import draw_errors, draw_levels, draw_masks, save_png
+from mmseg_lrr.visualization.plots import plot_bases, plot_trimap_runs, read_trimap_csv
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 
 
 def short_names(paths: Sequence[str | Path]) -> list[str]:
@@ -152,8 +146,8 @@ def draw_images(args: argparse.Namespace, cfg: Config) -> None:
     masks = args.classes if args.command == 'masks' else None
     outputs = args.command != 'masks' and not args.single_scale
     crf = (crf_config(args.crf) if args.crf else default_crf(cfg)) if outputs else None
-    maker = ExampleMaker(cfg, args.checkpoint, device=args.device, multi_scale=outputs, crf=crf,
-                         masks=masks)
+    maker = ExampleMaker(cfg, args.checkpoint, device=args.device or get_device(),
+                         multi_scale=outputs, crf=crf, masks=masks)
     infos = (list_files(maker, args.images, args.labels) if args.images
              else maker.test_set(args.count))
     draw = {'levels': draw_levels,

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from mmengine.config import Config, ConfigDict
 
+from mmseg_lrr.models.post_processing.dense_crf import PRESETS
+from mmseg_lrr.ops import checks
+
 from .checkpoint_check import CheckedRunner
 
 #: The CRF that the command lines use where no other is named.
@@ -35,7 +38,7 @@ class TestResult:
 
 def crf_config(preset: str = DEFAULT_CRF_PRESET) -> dict[str, str]:
     """Give the config of the CRF with published settings."""
-    return dict(type='DenseCRF', preset=preset)
+    return dict(type='DenseCRF', preset=checks.one_of('preset', preset, PRESETS))
 
 
 def default_crf(cfg: Config) -> dict:

@@ -26,6 +26,7 @@ from mmseg_lrr.evaluation.image_areas import count_image, sum_areas
 from mmseg_lrr.files import replacing
 from mmseg_lrr.models.post_processing.dense_crf import PRESETS, DenseCRF
 from mmseg_lrr.models.segmentors.restore import refine_with_crf
+from mmseg_lrr.ops import checks
 from mmseg_lrr.ops.class_areas import intersection_over_union, mean_over_classes
 
 #: Values around the settings of the DeepLab papers.
@@ -83,7 +84,8 @@ def tune_crf(
         The trials, best first; one of them is without a CRF.
     """
     grid = DEFAULT_GRID if grid is None else grid
-    tried = [*PRESETS.values(), *({**PRESETS[preset], **dict(zip(grid, values, strict=True))}
+    published = PRESETS[checks.one_of('preset', preset, PRESETS)]
+    tried = [*PRESETS.values(), *({**published, **dict(zip(grid, values, strict=True))}
                                   for values in itertools.product(*grid.values()))]
     tried = [settings for number, settings in enumerate(tried) if settings not in tried[:number]]
     # A wrong setting fails here, not after an hour.

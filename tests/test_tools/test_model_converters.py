@@ -53,7 +53,7 @@ def checkpoint(tmp_path, weights):
 
 def test_there_and_back_by_command_line(tmp_path, params, monkeypatch, capsys, call):
     narrow = functools.partial(from_matconvnet, fc_channels=FC_CHANNELS)
-    monkeypatch.setattr(matconvnet2mmseg, 'from_matconvnet', narrow)
+    monkeypatch.setattr('mmseg_lrr.converters.matconvnet.from_matconvnet', narrow)
     options = config(num_classes=3, window=9)
     options.model.data_preprocessor.mean = [1.0, 2.0, 3.0]
     options.dump(tmp_path / 'config.py')
@@ -94,7 +94,7 @@ def test_there_and_back_by_command_line(tmp_path, params, monkeypatch, capsys, c
 def test_the_config_beside_the_checkpoint_is_the_networks(
         tmp_path, monkeypatch, call, num_classes, levels, window, mode):
     narrow = functools.partial(from_matconvnet, fc_channels=FC_CHANNELS)
-    monkeypatch.setattr(matconvnet2mmseg, 'from_matconvnet', narrow)
+    monkeypatch.setattr('mmseg_lrr.converters.matconvnet.from_matconvnet', narrow)
     params = hollow_params(num_classes=num_classes, levels=levels)
     write_v7(tmp_path / 'a.mat', dict(net=make_net(params, window=window)))
     (tmp_path / 'elsewhere').mkdir()

@@ -13,6 +13,24 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--image', type=Path, help='a photograph; without it, a painted image')
+    parser.add_argument(
+        '--sizes', nargs='+', default=['500x375x21'], metavar='WxHxC',
+        help='width, height and classes; 2048x1024x19 for Cityscapes (default: 500x375x21)')
+    parser.add_argument('--presets', nargs='+', default=['kraehenbuehl'])
+    parser.add_argument('--runs', type=int, default=5, help='runs of each, medians are printed')
+    parser.add_argument('--threads', type=int, default=1, help="torch's CPU threads")
+    parser.add_argument('--device', default='cpu', help="DenseCRF's device")
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help does not wait for torch
+
 import numpy as np
 import torch
 from heads import device_line, peak_memory, table
@@ -105,17 +123,7 @@ def row(args: argparse.Namespace, size: list[int], preset: str) -> list[object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--image', type=Path, help='a photograph; without it, a painted image')
-    parser.add_argument(
-        '--sizes', nargs='+', default=['500x375x21'], metavar='WxHxC',
-        help='width, height and classes; 2048x1024x19 for Cityscapes (default: 500x375x21)')
-    parser.add_argument('--presets', nargs='+', choices=PRESETS, default=['kraehenbuehl'])
-    parser.add_argument('--runs', type=int, default=5, help='runs of each, medians are printed')
-    parser.add_argument('--threads', type=int, default=1, help="torch's CPU threads")
-    parser.add_argument('--device', default='cpu', help="DenseCRF's device")
-    args = parser.parse_args()
+    args = parse_args()
     torch.set_num_threads(args.threads)
     rows = [row(args, [*map(int, size.split('x'))], preset)
             for size in args.sizes for preset in args.presets]

@@ -21,6 +21,29 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+HEAD = 'head of LRR-4x'
+PARTS = ('models', 'waits', 'parity')
+WAYS = ('tf32', 'float32', 'bfloat16', 'float16', 'channels_last', 'with_cp', 'compile')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--parts', nargs='+', choices=PARTS, default=PARTS)
+    parser.add_argument('--device', default='cuda', help='default: %(default)s')
+    parser.add_argument('--names', nargs='+', default=['LRR-4x', 'DeepLabV3+', 'UPerNet'],
+                        help=f'"{HEAD}", and models of heads.py')
+    parser.add_argument('--batches', nargs='+', type=int, default=[16, 4, 1])
+    parser.add_argument('--ways', nargs='+', choices=WAYS, default=WAYS[:3])
+    parser.add_argument('--size', type=int, default=512, help='default: %(default)s')
+    parser.add_argument('--classes', type=int, default=21, help='default: %(default)s')
+    parser.add_argument('--runs', type=int, default=10, help='rounds whose median is taken')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help does not wait for torch
+
 # Before mmseg: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
 
@@ -33,9 +56,6 @@ from torch import Tensor
 
 from mmseg_lrr.models.post_processing.dense_crf import DenseCRF
 from mmseg_lrr.ops.dilation_erosion import dilation_erosion_targets
-
-HEAD = 'head of LRR-4x'
-WAYS = ('tf32', 'float32', 'bfloat16', 'float16', 'channels_last', 'with_cp', 'compile')
 
 
 def prepare(name: str, way: str, batch: int, args: argparse.Namespace
@@ -149,24 +169,13 @@ def parity_table(args: argparse.Namespace) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = {'models': models_table, 'waits': waits_table, 'parity': parity_table}
-    parser.add_argument('--parts', nargs='+', choices=parts, default=list(parts))
-    parser.add_argument('--device', default='cuda', help='default: %(default)s')
-    parser.add_argument('--names', nargs='+', choices=(HEAD, *heads.ALL_MODELS),
-                        default=['LRR-4x', 'DeepLabV3+', 'UPerNet'])
-    parser.add_argument('--batches', nargs='+', type=int, default=[16, 4, 1])
-    parser.add_argument('--ways', nargs='+', choices=WAYS, default=WAYS[:3])
-    parser.add_argument('--size', type=int, default=512, help='default: %(default)s')
-    parser.add_argument('--classes', type=int, default=21, help='default: %(default)s')
-    parser.add_argument('--runs', type=int, default=10, help='rounds whose median is taken')
-    args = parser.parse_args()
+    args = parse_args()
     init_default_scope('mmseg')
+    tables = {'models': models_table, 'waits': waits_table, 'parity': parity_table}
     print(heads.device_line(args.device) + '\n')
     for part in args.parts:
         if part != 'waits' or args.device != 'cpu':
-            print(parts[part](args), flush=True)
+            print(tables[part](args), flush=True)
 
 
 if __name__ == '__main__':

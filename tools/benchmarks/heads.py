@@ -26,6 +26,43 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
+PARTS = ('mask', 'reconstruction', 'head', 'targets', 'memory', 'models')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--parts', nargs='+', choices=(*PARTS, 'cost'),
+                        help=f'what to measure (default: {" ".join(PARTS)}; none '
+                        'with --classes-active or --gate)')
+    parser.add_argument('--json', type=Path, help='file for the ratios')
+    parser.add_argument('--runs', type=int, default=5,
+                        help='rounds whose median is taken (default: %(default)s)')
+    parser.add_argument('--threads', type=int, default=2, help='default: %(default)s')
+    parser.add_argument('--device', default='cpu', help='default: %(default)s')
+    parser.add_argument('--size', type=int, default=512,
+                        help='side of the image, a multiple of 64 (default: %(default)s)')
+    parser.add_argument('--classes', type=int, nargs='+', default=[21],
+                        help='one number; several for --classes-active (default: 21)')
+    parser.add_argument('--classes-active', type=int, nargs='+', default=[], metavar='N',
+                        help='time class gating with N of the classes, filters of 1x1 and 5x5')
+    parser.add_argument('--gate', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
+                        help='test a trained network at several thresholds of class gating')
+    parser.add_argument('--models', action='store_true',
+                        help='more models than DeepLabV3+, with MACs, training step and memory')
+    parser.add_argument('--growth', action='store_true',
+                        help='parts and whole models at other sizes and numbers of classes too')
+    parser.add_argument('--configs', nargs='+', type=Path, default=[], help='of cost')
+    parser.add_argument('--gpus', type=int, default=1, help='of cost: GPUs that each take a batch; '
+                        'matters where a config counts iterations (default: %(default)s)')
+    parser.add_argument('--tflops', type=float, default=20, help='of cost: 10^12 operations per '
+                        'second that a GPU keeps up (default: %(default)s)')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help does not wait for torch
+
 # Before mmseg: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
 
@@ -62,7 +99,6 @@ ALL_MODELS = {
     'LRR-4x': 'upernet_r50', 'DeepLabV3+': 'deeplabv3plus_r50-d8', 'SegFormer': 'segformer_mit-b0',
     'LRR-4x, 5x5': 'upernet_r50', 'PSPNet': 'pspnet_r50-d8', 'FCN': 'fcn_r50-d8',
     'UPerNet': 'upernet_r50'}
-PARTS = ('mask', 'reconstruction', 'head', 'targets', 'memory', 'models')
 #: Sides of square images, and numbers of classes, that show how a cost grows.
 GROWTH = ((256, 21), (512, 19), (512, 21), (512, 150), (1024, 21))
 #: Training images of the published data sets, by list or folder; COCO's number is the poster's.
@@ -493,34 +529,7 @@ def cost_table(args: argparse.Namespace) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--parts', nargs='+', choices=(*PARTS, 'cost'),
-                        help=f'what to measure (default: {" ".join(PARTS)}; none '
-                        'with --classes-active or --gate)')
-    parser.add_argument('--json', type=Path, help='file for the ratios')
-    parser.add_argument('--runs', type=int, default=5,
-                        help='rounds whose median is taken (default: %(default)s)')
-    parser.add_argument('--threads', type=int, default=2, help='default: %(default)s')
-    parser.add_argument('--device', default='cpu', help='default: %(default)s')
-    parser.add_argument('--size', type=int, default=512,
-                        help='side of the image, a multiple of 64 (default: %(default)s)')
-    parser.add_argument('--classes', type=int, nargs='+', default=[21],
-                        help='one number; several for --classes-active (default: 21)')
-    parser.add_argument('--classes-active', type=int, nargs='+', default=[], metavar='N',
-                        help='time class gating with N of the classes, filters of 1x1 and 5x5')
-    parser.add_argument('--gate', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
-                        help='test a trained network at several thresholds of class gating')
-    parser.add_argument('--models', action='store_true',
-                        help='more models than DeepLabV3+, with MACs, training step and memory')
-    parser.add_argument('--growth', action='store_true',
-                        help='parts and whole models at other sizes and numbers of classes too')
-    parser.add_argument('--configs', nargs='+', type=Path, default=[], help='of cost')
-    parser.add_argument('--gpus', type=int, default=1, help='of cost: GPUs that each take a batch; '
-                        'matters where a config counts iterations (default: %(default)s)')
-    parser.add_argument('--tflops', type=float, default=20, help='of cost: 10^12 operations per '
-                        'second that a GPU keeps up (default: %(default)s)')
-    args = parser.parse_args()
+    args = parse_args()
     args.parts = args.parts or (() if args.classes_active or args.gate else PARTS)
     all_classes, args.classes = args.classes, args.classes[0]
     torch.set_num_threads(args.threads)

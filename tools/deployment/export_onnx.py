@@ -3,16 +3,7 @@
 
 import argparse
 
-# Before mmseg: it prepares the stack and registers the package.
-import mmseg_lrr  # noqa: F401
-
-# isort: split
 from mmengine.config import Config, DictAction
-from mmseg.apis import init_model
-
-from mmseg_lrr.apis.checkpoint_check import check_checkpoint
-from mmseg_lrr.apis.export import export_onnx
-from mmseg_lrr.apis.needed_files import need_files
 
 
 def main() -> None:
@@ -25,6 +16,14 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='override settings of the config, key=value')
     args = parser.parse_args()
+    # Here, so that --help does not wait for torch; the package before mmseg.
+    from mmseg_lrr.apis.checkpoint_check import check_checkpoint
+    from mmseg_lrr.apis.export import export_onnx
+    from mmseg_lrr.apis.needed_files import need_files
+
+    # isort: split
+    from mmseg.apis import init_model
+
     config = Config.fromfile(args.config)
     need_files(config, checkpoint=args.checkpoint)
     model = init_model(config, device='cpu', cfg_options=args.cfg_options)

@@ -12,10 +12,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_lrr.converters.config_check import config_differences
-from mmseg_lrr.converters.matconvnet import CONFIG_HEAD, from_matconvnet
-from mmseg_lrr.files import replacing
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -27,6 +23,11 @@ def main() -> None:
     parser.add_argument('--config', type=Path, help='config to compare the network with '
                         '(default: the one that is written)')
     args = parser.parse_args()
+    # Here, so that --help does not wait for torch.
+    from mmseg_lrr.converters.config_check import config_differences
+    from mmseg_lrr.converters.matconvnet import CONFIG_HEAD, from_matconvnet
+    from mmseg_lrr.files import replacing
+
     config = Config.fromfile(args.config) if args.config else None
     try:
         conversion = from_matconvnet(args.src, window=args.window)

@@ -16,6 +16,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Convert a checkpoint of LRRHead on VGG16FC, trained here or converted, to a '
+        'MatConvNet network of the released layout (MATLAB v7). On any error nothing is written.'
+    )
+    parser.add_argument('src', metavar='SRC.pth', type=Path, help='checkpoint')
+    parser.add_argument('dst', metavar='DST.mat', type=Path, help='MATLAB file to write')
+    parser.add_argument(
+        '--config',
+        type=Path,
+        help="the checkpoint's config: mean, standard deviation and mask window are taken from it; "
+        'a checkpoint made by matconvnet2mmseg.py brings them itself',
+    )
+    parser.add_argument('--window', type=int, help="side of the boundary mask's window")
+    parser.add_argument(
+        '--mean', type=float, nargs=3, metavar=('R', 'G', 'B'), help='mean colour, 0 to 255'
+    )
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help does not wait for torch
+
 # Before the toolbox: it prepares the stack and registers the package.
 import mmseg_lrr  # noqa: F401
 
@@ -256,26 +280,6 @@ def dagnn_layers(
                 upsampled = upsampling(f'{short}_seg{coarser}')
                 add('Sum', f'sum_{short}{level}', f'{upsampled} {detail}', scores)
     return layers
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description='Convert a checkpoint of LRRHead on VGG16FC, trained here or converted, to a '
-        'MatConvNet network of the released layout (MATLAB v7). On any error nothing is written.'
-    )
-    parser.add_argument('src', metavar='SRC.pth', type=Path, help='checkpoint')
-    parser.add_argument('dst', metavar='DST.mat', type=Path, help='MATLAB file to write')
-    parser.add_argument(
-        '--config',
-        type=Path,
-        help="the checkpoint's config: mean, standard deviation and mask window are taken from it; "
-        'a checkpoint made by matconvnet2mmseg.py brings them itself',
-    )
-    parser.add_argument('--window', type=int, help="side of the boundary mask's window")
-    parser.add_argument(
-        '--mean', type=float, nargs=3, metavar=('R', 'G', 'B'), help='mean colour, 0 to 255'
-    )
-    return parser.parse_args()
 
 
 def main() -> None:

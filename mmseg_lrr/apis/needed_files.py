@@ -71,11 +71,15 @@ def _missing_data(dataset: Mapping) -> Iterator[str]:
     root, prefix = dataset.get('data_root') or '', dataset.get('data_prefix', {})
     labels = prefix.get('seg_map_path') if 'LoadAnnotations' in str(dataset.get('pipeline')) else ''
     command, names = _PREPARED.get((labels or '').split('/')[0], ('', ''))
-    remedy = f'{_PAGE}, says what is read where, and how to name another folder'
+    remedy = (f'set data_root, ann_file or data_prefix of the data set ({_PAGE}, says what the '
+              'configs here read)')
     if command:
         remedy = (f'run python tools/prepare_data.py {command.format(root)} on the unpacked '
                   f'archives ({_PAGE}, also for data elsewhere)')
-    parts = dataset.get('ann_file'), prefix.get('img_path'), labels and f'{labels}/{names}'
+    images = prefix.get('img_path')
+    if images and dataset.get('img_suffix') and not dataset.get('ann_file'):
+        images += f'/*{dataset["img_suffix"]}'  # mmengine fails to say that there are none.
+    parts = dataset.get('ann_file'), images, labels and f'{labels}/{names}'
     for path in (Path(root, part) for part in parts if part):
         if not (any(path.parent.rglob(path.name)) if '*' in path.name else path.exists()):
             yield f'{path} is missing; {remedy}'

@@ -2,11 +2,13 @@
 """The label maps of a training set, read without its images."""
 
 import copy
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmengine.dataset import BaseDataset
+from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
 from .transforms import CheckLabels
@@ -83,10 +85,25 @@ def leaves(dataset: BaseDataset) -> Iterator[BaseDataset]:
         yield dataset
 
 
-def class_numbers(dataset: BaseDataset) -> dict[str, int]:
-    """Return the numbers of classes that training data name: their own, and CheckLabels'."""
+def check_files(dataset: BaseDataset, name: str) -> None:
+    """Refuse a data set called ``name`` whose images or label maps are not all there."""
+    for leaf in leaves(dataset):
+        if not isinstance(leaf, BaseSegDataset) or leaf.backend_args:
+            continue
+        infos = [leaf.get_data_info(index) for index in range(len(leaf))]
+        for key, suffix in (('img_path', 'img_suffix'), ('seg_map_path', 'seg_map_suffix')):
+            paths = [info[key] for info in infos if info.get(key)]
+            if missing := [path for path in paths if not os.path.exists(path)]:
+                raise FileNotFoundError(
+                    f'{len(missing)} of {len(paths)} files of {name} are missing, first '
+                    f'{missing[0]}; check its data_root, data_prefix.{key} and '
+                    f'{suffix}={getattr(leaf, suffix)!r}')
+
+
+def class_numbers(dataset: BaseDataset, name: str) -> dict[str, int]:
+    """Return the numbers of classes that a data set names: its own, and CheckLabels'."""
     classes = getattr(dataset, 'metainfo', {}).get('classes')
-    numbers = {'the training data set': len(classes)} if classes else {}
+    numbers = {name: len(classes)} if classes else {}
     for leaf in leaves(dataset):
         for step in getattr(getattr(leaf, 'pipeline', None), 'transforms', ()):
             if isinstance(step, CheckLabels):

@@ -58,13 +58,20 @@ def test_nothing_is_missing(world: Path) -> None:
      CITY / 'gtFine/train/*_labelTrainIds.png',
      'run python tools/prepare_data.py cityscapes data/cityscapes on '),
     ('lrr32x_r18_camvid', 'data/camvid', 'data/camvid/ImageSets/Segmentation/train.txt',
-     'docs/recipes.md, "1. Data", says')])
+     'set data_root, ann_file or data_prefix of the data set')])
 def test_missing_data(
         world: Path, line: Callable, name: str, lost: str, missing: str, remedy: str) -> None:
     shutil.rmtree(lost) if Path(lost).is_dir() else [
         path.unlink() for path in Path(lost).parent.iterdir()]
     said = line(toolbox.train, [str(CONFIGS / f'{name}.py')])
     assert said.startswith(f'{missing} is missing; {remedy}') and 'docs/recipes.md' in said
+
+
+def test_a_folder_without_images_of_the_suffix(world: Path, line: Callable) -> None:
+    dataset = dict(type='BaseSegDataset', data_root='data', img_suffix='.bmp',
+                   data_prefix=dict(img_path='coco'))
+    assert line(need_files, Config(dict(val_dataloader=dict(dataset=dataset))), 'val').startswith(
+        'data/coco/*.bmp is missing; set data_root, ann_file or data_prefix of the data set')
 
 
 def test_images_without_labels_and_data_on_a_server_are_not_looked_for(world: Path) -> None:

@@ -70,11 +70,18 @@ def train(work_dir: Path, dataset: dict, heads: list[nn.Module], hook: dict | No
         train_dataloader=dict(
             batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler'),
             collate_fn=lambda batch: {}, dataset=dataset),
-        train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
+        train_cfg=dict(by_epoch=True, max_epochs=max_epochs, val_begin=9),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.0)),
         custom_hooks=[dict(type='ClassBasesHook', num_patches=num_patches, **(hook or {}))],
         default_scope='mmseg', experiment_name=f'class_bases_{next(EXPERIMENTS)}', **options
     ).train()
+
+
+def validated(dataset: dict) -> dict:
+    """Settings of a runner that validates too, after the training."""
+    return dict(
+        val_cfg=dict(), val_evaluator=dict(type='IoUMetric'), val_dataloader=dict(
+            num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dataset))
 
 
 def expected_bases(dataset: dict, num_bases: int = 4, seed: int = 0) -> np.ndarray:
@@ -144,8 +151,9 @@ def test_an_absent_class_keeps_the_cosines_with_a_warning(
 
 
 @pytest.mark.parametrize('head, checked, error, message', [
-    (2, 2, ValueError, 'has num_classes=2, but the training data set has 3 classes; make them'),
-    (4, 4, None, 'has num_classes=4, but the training data set has 3 classes; make them equal'),
+    (2, 2, ValueError, 'has num_classes=2, but train_dataloader has 3 classes; make them equal'),
+    (4, 4, None, 'has num_classes=4, but train_dataloader has 3 classes; make them equal'),
+    (3, 3, None, 'has num_classes=3, but val_dataloader has 2 classes; make them equal'),
     (3, 5, None, 'has num_classes=3, but CheckLabels has 5 classes; make them equal'),
 ])
 def test_numbers_of_classes_are_compared(
@@ -155,8 +163,22 @@ def test_numbers_of_classes_are_compared(
     dataset['pipeline'] = [dict(type='LoadAnnotations'),
                            dict(type='CheckLabels', num_classes=checked)]
     with pytest.raises(error, match=message) if error else contextlib.nullcontext():
-        train(tmp_path / 'work', dict(type='RepeatDataset', times=1, dataset=dataset), [Head(head)])
+        train(tmp_path / 'work', dict(type='RepeatDataset', times=1, dataset=dataset), [Head(head)],
+              **validated({**dataset, 'metainfo': dict(classes=('top', 'middle'))}))
     assert error or any(message in line for line in logged)
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(seg_map_suffix='.tif'), r"2 of 2 files of val_dataloader are missing, first .*x\.tif; "
+     r"check its data_root, data_prefix\.seg_map_path and seg_map_suffix='\.tif'"),
+    (dict(ann_file='list.txt'), r'1 of 2 files of val_dataloader are missing, first .*lost\.jpg; '
+     r'check its data_root, data_prefix\.img_path')])
+def test_missing_validation_files_are_found_before_training(
+        tmp_path: Path, options: dict, message: str) -> None:
+    dataset = make_data(tmp_path / 'data')
+    (tmp_path / 'data' / 'list.txt').write_text('x\nlost\n')
+    with pytest.raises(FileNotFoundError, match=message):
+        train(tmp_path / 'work', dataset, [Head()], **validated({**dataset, **options}))
 
 
 def test_the_last_label_map_is_looked_at_before_training(tmp_path: Path) -> None:

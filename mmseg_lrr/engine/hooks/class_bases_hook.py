@@ -3,15 +3,18 @@
 
 import datetime
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine import dist
+from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch import nn
 
 from mmseg_lrr.datasets.class_bases import (
     class_bases_fingerprint,
@@ -20,19 +23,22 @@ from mmseg_lrr.datasets.class_bases import (
     load_class_bases,
     save_class_bases,
 )
-from mmseg_lrr.datasets.label_maps import LabelMaps, class_numbers
+from mmseg_lrr.datasets.label_maps import LabelMaps, check_files, class_numbers
 from mmseg_lrr.files import replacing
 from mmseg_lrr.ops.bases import REFERENCE_NUM_PATCHES
 
 # Rank 0 may read a large training set for longer than the default group's timeout.
 _TIMEOUT = datetime.timedelta(days=1)
+_TRAINING = 'train_dataloader'
 
 
 @HOOKS.register_module()
 class ClassBasesHook(Hook):
     """Give LRR heads the basis functions of their training set.
 
-    Acts in ``before_train``, which comes after a checkpoint is loaded or resumed. Heads whose
+    Acts in ``before_train``, which comes after a checkpoint is loaded or resumed. Images or label
+    maps that are missing, of the validation too, and numbers of classes that differ are reported
+    then. Heads whose
     ``bases_loaded`` the checkpoint has set are left alone. For the others, wherever in the model
     they are (decode heads, auxiliary heads, inside wrappers), the bases are computed on rank 0
     from the training label maps, sent to the other ranks and set. They are kept in the work
@@ -69,15 +75,9 @@ class ClassBasesHook(Hook):
         if not heads:
             runner.logger.warning('ClassBasesHook: the model has no head with class bases')
             return
-        for name, head in heads.items():
-            for source, number in class_numbers(runner.train_dataloader.dataset).items():
-                if number == head.num_classes:
-                    continue
-                text = (f'{name} has num_classes={head.num_classes}, but {source} has {number} '
-                        'classes; make them equal in the config')
-                if source != 'CheckLabels' and head.num_classes < number:
-                    raise ValueError(text)
-                runner.logger.warning(text)
+        for source, loop in ((_TRAINING, runner.train_loop), ('val_dataloader', runner.val_loop)):
+            if loop is not None:
+                self._check(runner, heads, loop.dataloader.dataset, source)
         waiting = {name: head for name, head in heads.items() if not head.bases_loaded}
         if not waiting:
             runner.logger.info('Class bases came with the checkpoint; none are computed')
@@ -97,6 +97,20 @@ class ClassBasesHook(Hook):
             bases = parcel[0][:head.num_classes, :head.num_bases]
             head.set_bases(torch.from_numpy(bases.copy()))
             runner.logger.info(f'Class bases set in {name}')
+
+    @staticmethod
+    def _check(runner: Runner, heads: dict[str, nn.Module], dataset: BaseDataset, name: str
+               ) -> None:
+        """Look now at what would end the training later: missing files, other classes."""
+        check_files(dataset, name)
+        for (head_name, head), (source, number) in itertools.product(
+                heads.items(), class_numbers(dataset, name).items()):
+            if number != head.num_classes:
+                text = (f'{head_name} has num_classes={head.num_classes}, but {source} has '
+                        f'{number} classes; make them equal in the config')
+                if source == _TRAINING and head.num_classes < number:
+                    raise ValueError(text)
+                runner.logger.warning(text)
 
     def _get(self, runner: Runner, num_classes: int, num_bases: int) -> np.ndarray:
         """Read the bases from a file, or compute and keep them."""

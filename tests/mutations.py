@@ -173,7 +173,7 @@ MUTATIONS = [
      SEGMENTOR_TESTS),
     ('sum for the maximum', 'models/segmentors/lrr_tta.py', "if self.fusion == 'max':",
      "if self.fusion == 'none':", SEGMENTOR_TESTS),
-    ('CRF sees BGR', RESTORE, "meta['ori_img'][..., ::-1].copy()", "meta['ori_img'].copy()",
+    ('CRF sees BGR', RESTORE, "crf(image[..., ::-1].copy()", "crf(image.copy()",
      SEGMENTOR_TESTS),
     ('message subtracted', 'ops/mean_field.py', 'energies += slice_points',
      'energies -= slice_points', CRF_TESTS),

@@ -2,7 +2,8 @@
 """Test checkpoints in every way of the poster's table and write it.
 
 Rows: each level (32x, 16x, 8x, 4x), ms (multi-scale), ms-crf. Columns of each checkpoint: mean IoU,
-mean IoU in bands around the label boundaries (trimap), Boundary IoU, boundary F, seconds per image.
+accuracies, mean IoU in the trimap around label boundaries, Boundary IoU, boundary F, seconds per
+image.
 Interrupted, it goes on where it was when it is started again. report.html is a page that needs no
 other file: the table, the curves and some images, with a slider through the levels.
 """
@@ -24,7 +25,8 @@ def main() -> None:
     parser.add_argument('--out', default='work_dirs/report',
                         help='folder for the report (default: %(default)s)')
     parser.add_argument('--widths', type=int, nargs='+', default=[1, 3, 5, 10], metavar='PIXELS',
-                        help='widths of the bands, and distances of boundary F (default: 1 3 5 10)')
+                        help='widths of the trimap and of Boundary IoU, distances of boundary F '
+                        '(default: 1 3 5 10)')
     parser.add_argument('--crf', metavar='PRESET', help='the CRF of ms-crf, one of the settings in '
                         "docs/testing.md (default: the config's own, else deeplab_v2_vgg16)")
     parser.add_argument('--absent', choices=('skip', 'zero'), default='skip',

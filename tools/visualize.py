@@ -3,7 +3,7 @@
 
 levels  image | ground truth | 32x | 16x | 8x | 4x | ms | ms-crf, a row for each image
 masks   each level's boundary mask, and which pixels the level changed
-errors  wrong pixels of every output, and the band around the boundaries (trimap)
+errors  wrong pixels of every output, and the trimap, the pixels near boundaries
 bases   the classes' basis functions, of a checkpoint or of a file
 trimap  curves of scores near boundaries against the width, from the CSV files of several runs
 """
@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
                              'else deeplab_v2_vgg16)')
         if name == 'errors':
             command.add_argument('--width', type=int, default=5, metavar='PIXELS', help='width of '
-                                 'the band around the boundaries (default: %(default)s)')
+                                 'the trimap around the boundaries (default: %(default)s)')
 
     bases = commands.add_parser('bases', parents=[network])
     source = bases.add_mutually_exclusive_group(required=True)

@@ -3,6 +3,7 @@
 
 import copy
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmengine.config import Config, ConfigDict
@@ -65,13 +66,29 @@ def configure_test(cfg: Config, *, tta: bool = False, crf: dict | None = None) -
         cfg.model.test_cfg.pop('crf', None)
     if tta:
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-        cfg.model = ConfigDict(**{**cfg.tta_model, 'module': cfg.model})
+        tta_model = cfg.tta_model
+        if crf is not None and tta_model.type == 'SegTTAModel':  # has no room for one
+            tta_model = dict(type='LRRTTAModel', fusion='mean')
+        cfg.model = ConfigDict(**{**tta_model, 'module': cfg.model})
         cfg.model.pop('crf', None)
         if crf is not None:
             cfg.model.crf = crf
     elif crf is not None:
         cfg.model.test_cfg = ConfigDict(**(cfg.model.get('test_cfg') or {}), crf=crf)
     return cfg
+
+
+def loads_labels(step: Mapping) -> bool:
+    """Say whether the config of a transform loads label maps."""
+    return step['type'] in ('LoadAnnotations', 'LoadAnnotationsIfAny')
+
+
+def without_labels(pipeline: Sequence[Mapping]) -> list[Mapping]:
+    """A pipeline for images without labels, inside ``TestTimeAug`` too."""
+    return [
+        {**step, 'transforms': list(filter(None, map(without_labels, step['transforms'])))}
+        if step['type'] == 'TestTimeAug' else step
+        for step in pipeline if not loads_labels(step)]
 
 
 def run_test(cfg: Config, checkpoint: str) -> TestResult:

@@ -23,7 +23,7 @@ from mmseg_lrr.models.post_processing.dense_crf import PRESETS
 
 from .checkpoint_check import CheckedRunner
 from .needed_files import need_files
-from .testing import DEFAULT_CRF_PRESET, crf_config, default_crf
+from .testing import DEFAULT_CRF_PRESET, crf_config, default_crf, without_labels
 
 _TEST_HELP = f"""
 options of mmseg-lrr:
@@ -141,12 +141,20 @@ def test(argv: Sequence[str] | None = None) -> None:
     if presets:
         crf = crf_config(presets[-1]) if presets[-1] else default_crf(cfg)
         place = 'tta_model.crf' if args.tta else 'model.test_cfg.crf'
+        own = cfg.get('tta_model', {}).get('type') != 'SegTTAModel'  # which runs no CRF
         args.cfg_options = {
+            **({} if own else {'tta_model.type': 'LRRTTAModel', 'tta_model.fusion': 'mean'}),
             # The loop refuses a segmentor that would ignore the CRF.
             'test_cfg.type': 'LRRTestLoop',
             **{f'{place}.{option}': value for option, value in crf.items()},
             **args.cfg_options}
     cfg.merge_from_dict(args.cfg_options)
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset', {})
+    if 'data_prefix' in dataset and 'seg_map_path' not in dataset.data_prefix:
+        # Images for a test server; mmseg's pipelines would look for labels.
+        for place, pipeline in (('test_dataloader.dataset.pipeline', dataset.get('pipeline')),
+                                ('tta_pipeline', cfg.get('tta_pipeline'))):
+            args.cfg_options[place] = without_labels(pipeline or ())
     need_files(cfg, 'test', checkpoint=args.checkpoint)
     script.Runner = CheckedRunner
     _run(script, args)

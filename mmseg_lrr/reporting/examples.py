@@ -20,7 +20,7 @@ from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from torch import Tensor
 
 from mmseg_lrr.apis.checkpoint_check import check_checkpoint
-from mmseg_lrr.apis.testing import configure_test
+from mmseg_lrr.apis.testing import configure_test, loads_labels, without_labels
 from mmseg_lrr.evaluation.image_areas import COARSE
 from mmseg_lrr.models.segmentors.lrr_encoder_decoder import last_head
 from mmseg_lrr.models.segmentors.restore import image_area, refine_with_crf
@@ -109,9 +109,9 @@ class ExampleMaker:
         self.dataset = unread_test_set(cfg)
         pipeline = cfg.test_dataloader.dataset.pipeline if 'test_dataloader' in cfg else (
             cfg.test_pipeline)
-        self._pipeline = Compose(_without_labels(pipeline))
+        self._pipeline = Compose(without_labels(pipeline))
         self._load_labels = TRANSFORMS.build(next(
-            filter(_loads_labels, pipeline), dict(type='LoadAnnotations')))
+            filter(loads_labels, pipeline), dict(type='LoadAnnotations')))
         self._read_classes()
         self._masked = None if masks is None else [
             self.classes.index(checks.one_of('class', name, self.classes)) for name in masks]
@@ -122,7 +122,7 @@ class ExampleMaker:
             tta = (dict(type='LRRTTAModel', fusion='mean') if cfg.tta_model.type == 'SegTTAModel'
                    else {**cfg.tta_model, 'crf': None})
             self._multi_scale = MODELS.build({**tta, 'module': self._segmentor}).to(device).eval()
-            self._multi_scale_pipeline = Compose(_without_labels(cfg.tta_pipeline))
+            self._multi_scale_pipeline = Compose(without_labels(cfg.tta_pipeline))
 
     def _read_classes(self) -> None:
         num_classes = self._segmentor.num_classes
@@ -206,15 +206,3 @@ class ExampleMaker:
 
 def _label_map(data: Tensor) -> np.ndarray:
     return data[0].cpu().numpy()
-
-
-def _loads_labels(step: Mapping) -> bool:
-    return step['type'] in ('LoadAnnotations', 'LoadAnnotationsIfAny')
-
-
-def _without_labels(pipeline: Sequence[Mapping]) -> list[Mapping]:
-    """A pipeline for images without labels, inside ``TestTimeAug`` too."""
-    return [
-        {**step, 'transforms': list(filter(None, map(_without_labels, step['transforms'])))}
-        if step['type'] == 'TestTimeAug' else step
-        for step in pipeline if not _loads_labels(step)]

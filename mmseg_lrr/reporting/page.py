@@ -4,7 +4,7 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from jinja2 import Template
 from PIL import Image
 
 from mmseg_lrr.visualization.panels import Example, class_keys, colour_table, paint_values
+
+from .examples import MULTI_SCALE, MULTI_SCALE_CRF
 
 WRONG_COLOUR = (222, 20, 20)
 
@@ -28,6 +30,8 @@ class PageModel:
         rows: Output -> its numbers as text, one for each of the table's columns.
         plots: Caption -> PNG file.
         examples: Images to look at, by the names and RGB colours of the classes.
+        class_names: Classes of the table of classes; it is left out if there are none.
+        by_class: Output -> IoU of each of them as text.
     """
 
     name: str
@@ -36,6 +40,8 @@ class PageModel:
     examples: Sequence[Example]
     classes: Sequence[str]
     palette: Sequence[Sequence[int]]
+    class_names: Sequence[str] = ()
+    by_class: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def best(self, column: int) -> str | None:
         """Return the largest number of a column, as text; None where there is none."""
@@ -50,6 +56,12 @@ class PageModel:
         """List what the slider goes through."""
         truth = any(item.labels is not None for item in self.examples)
         return ['image', *self.examples[0].predictions, *['truth'] * truth]
+
+    def start(self) -> int:
+        """The stop that the page opens at: the finest level, or the only single pass."""
+        stops = self.stops()
+        return max(stops.index(output) for output in self.examples[0].predictions
+                   if output not in (MULTI_SCALE, MULTI_SCALE_CRF))
 
     def cards(self) -> list[dict]:
         """Return the layers of every image, and what each output gets wrong."""

@@ -2,12 +2,13 @@
 """The poster's table of results, from checkpoints: every level, multi-scale, and with a CRF."""
 
 import csv
+import datetime
 import hashlib
 import io
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,21 +37,27 @@ _NEAR_BOUNDARIES = {
     'trimap': 'trimap_mIoU', 'boundary_iou': 'boundary_mIoU', 'boundary_f': 'boundary_mF'}
 
 
+def _texts(scores: Iterable[float | None]) -> list[str]:
+    return ['-' if score is None else f'{score:.2f}' for score in scores]
+
+
 @dataclass(frozen=True)
 class Row:
-    """One row of one model: scores in percent, those near boundaries by width; None for none."""
+    """One row of one model: scores in percent, by width near boundaries; IoU by class; or None."""
 
     miou: float | None
+    aacc: float | None
+    macc: float | None
     trimap: dict[int, float | None]
     boundary_iou: dict[int, float | None]
     boundary_f: dict[int, float | None]
+    classes: dict[str, float | None]
     seconds_per_image: float
 
     def cells(self) -> list[str]:
         """Return the numbers as text."""
-        scores = ['-' if score is None else f'{score:.2f}'
-                  for score in (self.miou, *self.trimap.values(), *self.boundary_iou.values(),
-                                *self.boundary_f.values())]
+        near = (self.trimap, self.boundary_iou, self.boundary_f)
+        scores = _texts([self.miou, self.aacc, self.macc, *(s for by in near for s in by.values())])
         return [*scores, f'{self.seconds_per_image:.3g}']
 
 
@@ -91,7 +98,7 @@ def make_report(
     Args:
         pairs: Config files and checkpoint files.
         out: Folder.
-        widths: Widths in pixels of the bands near boundaries, and the distances of boundary F.
+        widths: Widths in pixels of the trimap, and the distances of the boundary measures.
         crf_preset: Name of the CRF's settings; None for those that the config names, see
             :func:`~mmseg_lrr.apis.testing.default_crf`.
         absent: ``'skip'`` or ``'zero'``: what a class counts as that is in neither prediction nor
@@ -132,7 +139,7 @@ def make_report(
             _write_tables(out, models, rows, notes, options)
     pages = [_page_model(out, model, rows[model.name], images, limit) for model in models]
     _write(out / 'report.html', report_page(
-        'LRR: results', _columns(options['widths']), _row_names(rows), pages, notes))
+        _title(models), _columns(options['widths']), _row_names(rows), pages, notes))
     return rows
 
 
@@ -157,7 +164,7 @@ def _set_up(cfg: Config, options: dict, out: Path) -> None:
     """Make a config measure what the table shows."""
     evaluator = cfg.test_evaluator if isinstance(cfg.test_evaluator, dict) else {}
     cfg.test_evaluator = ConfigDict(
-        type='LRRIoUMetric', iou_metrics=['mIoU'], absent_classes=options['absent'],
+        type='LRRIoUMetric', iou_metrics=['mIoU'], details=True, absent_classes=options['absent'],
         ignore_index=evaluator.get('ignore_index', 255),
         **{option: dict(widths=options['widths']) for option in _NEAR_BOUNDARIES})
     if (cfg.model.type in ('LRREncoderDecoder', 'LRRCascadeEncoderDecoder')
@@ -184,7 +191,9 @@ def _rows(kind: str, run: dict, widths: Sequence[int]) -> dict[str, Row]:
     levels = [name.removeprefix('mIoU') for name in metrics if name.startswith('mIoU_')]
     return {
         suffix[1:] or kind: Row(
-            metrics[f'mIoU{suffix}'],
+            *(metrics[f'{name}{suffix}'] for name in ('mIoU', 'aAcc', 'mAcc')),
+            classes={name.partition('/')[2]: score for name, score in metrics.items()
+                     if name.startswith(f'IoU{suffix}/')},
             seconds_per_image=run['seconds_per_image'],
             **{field: {width: metrics[f'{name}@{width}{suffix}'] for width in widths}
                for field, name in _NEAR_BOUNDARIES.items()})
@@ -201,8 +210,17 @@ def _row_names(rows: dict[str, dict[str, Row]]) -> list[str]:
 
 
 def _columns(widths: Sequence[int]) -> list[str]:
-    return ['mIoU', *(f'{name.replace("_", " ")}, {width} px'
+    return ['mIoU', 'aAcc', 'mAcc', *(f'{name.replace("_", " ")}, {width} px'
                       for name in _NEAR_BOUNDARIES.values() for width in widths), 's/image']
+
+
+def _title(models: Sequence[Model]) -> str:
+    """Networks, what they were tested on, and today."""
+    datasets = [model.cfg.test_dataloader.dataset for model in models]
+    data = {' '.join(filter(None, (dataset.type, dataset.get('ann_file') or dataset.get(
+        'data_prefix', {}).get('img_path')))): None for dataset in datasets}
+    return (f'{", ".join(model.name for model in models)} on {", ".join(data)}, '
+            f'{datetime.date.today().isoformat()}')
 
 
 def _notes(models: Sequence[Model], counted: dict[str, int], options: dict) -> list[str]:
@@ -213,11 +231,11 @@ def _notes(models: Sequence[Model], counted: dict[str, int], options: dict) -> l
     notes = [
         'Mean IoU in percent; '
         f'{absent_classes_text(ABSENT_CLASSES[options["absent"]])}.',
-        'trimap mIoU, w px: within the band of width w around the boundaries of the labels '
-        "(boundaries='labels').",
-        'boundary mIoU, w px: of the inner bands, the pixels of a class at most w from another '
-        'class in the same map. boundary mF, w px: F score of the boundary pixels of a class; '
-        'one is right if the other map has one at most w away.',
+        'aAcc: pixels that are right; mAcc: the same of each class, averaged.',
+        'trimap mIoU, w px: of the pixels less than w from a boundary of the ground truth.',
+        'boundary mIoU, w px: Boundary IoU, of the pixels of a class at most w from another class '
+        'in the same map. boundary mF, w px: F score of the boundary pixels of a class; one is '
+        'right if the other map has one at most w away.',
         'ms: multi-scale, as tta_model and tta_pipeline of the config say; ms-crf: with the CRF '
         'after it.',
         's/image: wall-clock time of the test run over the number of images, loading and metrics '
@@ -281,8 +299,10 @@ def _page_model(out: Path, model: Model, rows: dict[str, Row], images: int, limi
         for level, bases in list(checkpoint_bases(model.checkpoint).items())[:1]:
             plot_bases(grid, bases, classes, f'{model.name}: basis functions of {level}')
             plots[f'basis functions, {model.name}'] = grid
+    by_class = {row: _texts(numbers.classes.values()) for row, numbers in rows.items()}
+    names = list(next(iter(rows.values())).classes)
     return PageModel(model.name, {name: row.cells() for name, row in rows.items()}, plots, shown,
-                     classes, palette)
+                     classes, palette, names, by_class)
 
 
 def _write(path: Path, text: str) -> None:

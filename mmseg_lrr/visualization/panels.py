@@ -188,7 +188,7 @@ def draw_errors(examples: Sequence[Example], classes: Sequence[str],
     """Draw a row for each image: image, ground truth, the wrong pixels of every output.
 
     Args:
-        width: Width in pixels of the band around the label boundaries, as in
+        width: Width in pixels of the trimap around the label boundaries, as in
             :class:`~mmseg_lrr.evaluation.metrics.boundary_metrics.TrimapIoUMetric`.
 
     Raises:
@@ -202,7 +202,7 @@ def draw_errors(examples: Sequence[Example], classes: Sequence[str],
         band = band_index(item.labels, [width]) == 0
         row = [(item.image, item.name),
                (paint(item.labels, palette, item.ignore_index),
-                f'ground truth\nband: {_fraction(band, valid)} of the pixels')]
+                f'ground truth\ntrimap: {_fraction(band, valid)} of the pixels')]
         for output in item.predictions:
             wrong = item.wrong(output)
             picture = fade(item.image)
@@ -211,12 +211,12 @@ def draw_errors(examples: Sequence[Example], classes: Sequence[str],
             picture[wrong & ~band] = WRONG_ELSEWHERE
             picture[~valid] = WHITE
             row.append((picture, f'{output}\nwrong: {_fraction(wrong, valid)}, '
-                                 f'in the band {_fraction(wrong, band & valid)}'))
+                                 f'in the trimap {_fraction(wrong, band & valid)}'))
         rows.append(row)
     return draw_sheet(rows, [
         *class_keys(examples, classes, palette, outputs=()),
         (f'wrong, less than {width} px from a boundary', WRONG_IN_BAND),
-        ('wrong elsewhere', WRONG_ELSEWHERE), ('right, in the band', BAND)], cell_width)
+        ('wrong elsewhere', WRONG_ELSEWHERE), ('right, in the trimap', BAND)], cell_width)
 
 
 def _fraction(pixels: np.ndarray, of: np.ndarray) -> str:

@@ -75,6 +75,34 @@ def test_tool_writes_predictions_and_pictures(
     assert len(list(tmp_path.rglob('vis_image/test_?.png_*.png'))) == 3
 
 
+def test_a_config_with_the_toolboxs_pipelines_for_a_test_server(
+        project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They load labels, which are not there, keep no photograph, and their model runs no CRF."""
+    monkeypatch.chdir(tmp_path)
+    cfg = Config.fromfile(project / 'config.py')
+    load, end = dict(type='LoadImageFromFile'), [dict(type='LoadAnnotations'),
+                                                 dict(type='PackSegInputs')]
+    flips = [dict(type='RandomFlip', prob=float(prob), direction='horizontal') for prob in (0, 1)]
+    cfg.tta_pipeline = [
+        load, dict(type='TestTimeAug', transforms=[flips, *([step] for step in end)])]
+    cfg.test_dataloader.dataset.pipeline = [load, *end]
+    del cfg.test_dataloader.dataset.data_prefix.seg_map_path
+    cfg.test_evaluator = dict(type='VOCSubmission')
+    cfg.tta_model = dict(type='SegTTAModel')
+    cfg.dump('c.py')
+    crf = dict(CRF, iterations=1)
+    toolbox.test(['c.py', str(project / 'weights.pth'), '--aug-test', '--crf', '--out', 'out',
+                  '--cfg-options', 'tta_model.crf.iterations=1'])
+    (written, *_) = sorted((tmp_path / 'out').rglob('0.png'))
+    model = build(configure_test(cfg, tta=True, crf=crf).model)
+    image = np.asarray(Image.open(project / 'data' / 'images' / '0.png'))[..., ::-1].copy()
+    keep, keys = dict(type='KeepOriginalImage'), ('ori_shape', 'flip', 'flip_direction', 'ori_img')
+    augment = dict(type='TestTimeAug', transforms=[
+        flips, [dict(type='PackSegInputs', meta_keys=keys)]])
+    sample = predict(model, [dict(type='LoadImageFromNDArray'), keep, augment], image)
+    np.testing.assert_array_equal(np.asarray(Image.open(written)), sample.pred_sem_seg.data[0])
+
+
 @pytest.mark.parametrize('there', [False, True])
 def test_resume_of_a_second_stage_goes_on_from_its_own_folder(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, understood: list[Namespace], there: bool

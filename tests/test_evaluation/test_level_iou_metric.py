@@ -31,23 +31,32 @@ from .evaluation_samples import (
 CLASSES = ('sky', 'road', 'car', 'tree', 'boat')
 
 
-def slow_score(samples: list[SegDataSample], level: str, absent: float | None = None) -> float:
+def slow_matrix(samples: list[SegDataSample], level: str) -> np.ndarray:
     pairs = []
     for sample in samples:
         label = sample.gt_sem_seg.data[0].numpy()
         prediction = sample.get(f'pred_sem_seg{level}').data[0].numpy()
         pairs.append((prediction, label, np.ones(label.shape, dtype=bool)))
-    return slow_miou(slow_confusion(pairs, len(CLASSES)), absent)
+    return slow_confusion(pairs, len(CLASSES))
 
 
 @pytest.mark.parametrize('absent', ['skip', 'zero'])
 def test_every_level_equals_the_confusion_matrix(absent: str) -> None:
     # Fewer classes than there are: two are absent.
     samples = [random_sample(number, 3) for number in range(7)]
-    metrics = evaluate(LRRIoUMetric(absent_classes=absent), samples, CLASSES)
+    metrics = evaluate(LRRIoUMetric(absent_classes=absent, details=True), samples, CLASSES)
+    count = {'skip': None, 'zero': 0.0}[absent]
     for level in ('', *(f'_{level}' for level in LEVELS)):
-        expected = slow_score(samples, level, {'skip': None, 'zero': 0.0}[absent])
-        assert metrics[f'mIoU{level}'] == pytest.approx(expected, abs=1e-9)
+        matrix = slow_matrix(samples, level)
+        assert metrics[f'mIoU{level}'] == pytest.approx(slow_miou(matrix, count), abs=1e-9)
+        hits, label, either = np.diag(matrix), matrix.sum(1), matrix.sum(0) + matrix.sum(1)
+        assert metrics[f'aAcc{level}'] == pytest.approx(100 * hits.sum() / matrix.sum(), abs=.0051)
+        found = [hit / total if total else count for hit, total in zip(hits, label, strict=True)]
+        known = [accuracy for accuracy in found if accuracy is not None]
+        assert metrics[f'mAcc{level}'] == pytest.approx(100 * np.mean(known), abs=.0051)
+        for name, hit, total in zip(CLASSES, hits, either, strict=True):
+            expected = 100 * hit / (total - hit) if total else np.nan if count is None else count
+            assert metrics[f'IoU{level}/{name}'] == pytest.approx(expected, abs=.0051, nan_ok=True)
     assert [name for name in metrics if name.startswith('mIoU')] == [
         'mIoU', 'mIoU_32x', 'mIoU_16x', 'mIoU_8x', 'mIoU_4x']
 
@@ -135,7 +144,7 @@ def test_thin_images_keep_their_shape(tmp_path: Path, shape: tuple[int, int]) ->
     prediction = (np.arange(label.size) % 2).reshape(shape)
     metric = LRRIoUMetric(output_dir=str(tmp_path), trimap=dict(widths=[1]))
     sample = make_sample(prediction, label, img_path='thin.png')
-    assert evaluate(metric, [sample], CLASSES)['mIoU'] == slow_score([sample], '')
+    assert evaluate(metric, [sample], CLASSES)['mIoU'] == slow_miou(slow_matrix([sample], ''))
     assert np.asarray(Image.open(tmp_path / 'thin.png')).shape == shape
 
 

@@ -50,6 +50,14 @@ def test_table_has_every_number_and_marks_the_best() -> None:
     assert '<li>a note with &lt;b&gt; in it</li>' in text
 
 
+def test_opens_on_an_overlay_of_the_finest_level() -> None:
+    text = page(model())
+    stops = re.findall('<button.*?>(.*?)</button>', text)
+    start = int(re.search('type="range" .*? value="(.*?)"', text)[1])
+    assert stops[start] == [output for output in OUTPUTS if output.endswith('x')][-1]
+    assert 'name="see-through" checked' in text
+
+
 def test_layers_are_the_examples() -> None:
     text = page(model())
     for number in range(2):

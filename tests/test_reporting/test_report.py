@@ -3,10 +3,12 @@
 
 import csv
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from mmengine.config import Config
 
@@ -19,8 +21,9 @@ from ..test_apis.small_project import config, save_weights
 from ..test_apis.small_project import make_project as make_small_project
 
 ROWS = ['32x', '16x', '8x', '4x', 'ms', 'ms-crf']
-SCORES = ['mIoU', *(f'{name}@{width}' for name in ('trimap_mIoU', 'boundary_mIoU', 'boundary_mF')
-                    for width in (1, 3))]
+SCORES = ['mIoU', 'aAcc', 'mAcc', *(
+    f'{name}@{width}' for name in ('trimap_mIoU', 'boundary_mIoU', 'boundary_mF')
+    for width in (1, 3))]
 
 
 @pytest.fixture(scope='module')
@@ -43,7 +46,7 @@ def expected_rows(project: Path) -> dict[str, list[float]]:
     cfg = Config.fromfile(project / 'config.py')
     cfg.model.test_cfg.level_outputs = True
     near = dict(widths=[1, 3])
-    cfg.test_evaluator.update(trimap=near, boundary_iou=near, boundary_f=near)
+    cfg.test_evaluator.update(details=True, trimap=near, boundary_iou=near, boundary_f=near)
     cfg.work_dir = str(project / 'expected')
     names, weights = SCORES, str(project / 'weights.pth')
     single = run_test(configure_test(cfg), weights).metrics
@@ -61,7 +64,7 @@ def test_every_cell_of_every_file(project: Path, tmp_path: Path) -> None:
     assert len({tuple(numbers) for numbers in expected.values()}) == 6
     with open(tmp_path / 'report.csv', newline='') as file:
         heading, *lines = csv.reader(file)
-    assert heading == ['output', 'mIoU', 'trimap mIoU, 1 px', 'trimap mIoU, 3 px',
+    assert heading == ['output', 'mIoU', 'aAcc', 'mAcc', 'trimap mIoU, 1 px', 'trimap mIoU, 3 px',
                        'boundary mIoU, 1 px', 'boundary mIoU, 3 px', 'boundary mF, 1 px',
                        'boundary mF, 3 px', 's/image']
     assert [line[0] for line in lines] == ROWS
@@ -75,17 +78,22 @@ def test_every_cell_of_every_file(project: Path, tmp_path: Path) -> None:
         assert markdown[2 + number] == '| ' + ' | '.join([name, *cells, seconds]) + ' |'
         row = rows[name]
         fields = row.trimap, row.boundary_iou, row.boundary_f
-        assert [row.miou, *(field[width] for field in fields for width in (1, 3))] == expected[name]
+        near = (field[width] for field in fields for width in (1, 3))
+        assert [row.miou, row.aacc, row.macc, *near] == expected[name]
+        assert list(row.classes) == ['a', 'b', 'c']
+        assert all(f'<td>{score:.2f}</td>' in page for score in row.classes.values())
+        assert np.mean([*row.classes.values()]) == pytest.approx(row.miou, abs=.01)
         assert saved[name] == json.loads(json.dumps(asdict(row)))
         assert f'<tr><th>{name}</th><td' in page
         assert all(f'>{cell}</td>' in page for cell in cells)
         assert f'data-output="{name}">{name}</button>' in page
+    assert re.search(r'<h1>config on BaseSegDataset images, \d{4}-\d\d-\d\d</h1>', page)
     # The levels come from one run.
     assert len({rows[name].seconds_per_image for name in ROWS}) == 3 and 0 < float(seconds)
     with open(tmp_path / 'trimap_config.csv', newline='') as file:
         assert list(csv.reader(file)) == [['width', 'level', 'mIoU', 'boundary_mIoU', 'boundary_mF']
                                           ] + [
-            [str(width), name, *(str(expected[name][column + offset]) for column in (1, 3, 5))]
+            [str(width), name, *(str(expected[name][column + offset]) for column in (3, 5, 7))]
             for name in ROWS for offset, width in enumerate((1, 3))]
     for name in ('trimap', 'boundary_iou', 'boundary_f', 'bases'):
         assert cv2.imread(str(tmp_path / f'{name}_config.png')) is not None
@@ -161,11 +169,11 @@ def test_several_side_by_side(project: Path, tmp_path: Path, tested: list[Config
     assert list(rows['stock']) == ['single scale', 'ms', 'ms-crf']
     with open(tmp_path / 'report.csv', newline='') as file:
         heading, *lines = csv.reader(file)
-    assert heading[9] == 'config other: mIoU'
+    assert heading[11] == 'config other: mIoU'
     assert [line[0] for line in lines] == [*ROWS[:4], 'single scale', *ROWS[4:]]
-    assert lines[0][17:] == ['-'] * 8
-    assert lines[4][1:17] == ['-'] * 16
-    assert lines[4][17] == f'{rows["stock"]["single scale"].miou:.2f}'
+    assert lines[0][21:] == ['-'] * 10
+    assert lines[4][1:21] == ['-'] * 20
+    assert lines[4][21] == f'{rows["stock"]["single scale"].miou:.2f}'
     assert (rows['config weights']['4x'].miou, rows['config other']['4x'].miou) == (10, 40)
     assert 'ground truth count as 0' in (tmp_path / 'report.md').read_text()
     assert {path.name for path in tmp_path.glob('trimap_*.png')} == {

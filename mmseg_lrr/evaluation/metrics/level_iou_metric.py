@@ -59,6 +59,8 @@ class LRRIoUMetric(IoUMetric):
             are this metric's.
         boundary_iou, boundary_f: The same (``widths``) of :class:`BoundaryIoUMetric` and of
             :class:`BoundaryFMetric`.
+        details: Whether to report the accuracies (``aAcc_32x``, ``mAcc_32x``) of every level too,
+            and the scores of every class (``IoU_32x/person``, ``IoU/person``).
         output_dir: Folder for the final predictions as PNG, named after the images, and, where two
             of these are alike, in the images' subfolders if ``LRRTestLoop`` tests; None writes
             none.
@@ -73,9 +75,10 @@ class LRRIoUMetric(IoUMetric):
     def __init__(self, *, ignore_index: int = 255, iou_metrics: str | Sequence[str] = ('mIoU', ),
                  absent_classes: str = 'skip', nan_to_num: float | None = None, beta: float = 1,
                  trimap: dict | None = None, boundary_iou: dict | None = None,
-                 boundary_f: dict | None = None, output_dir: str | None = None,
-                 format_only: bool = False, keep_results: bool = True,
-                 collect_device: str = 'cpu', prefix: str | None = None) -> None:
+                 boundary_f: dict | None = None, details: bool = False,
+                 output_dir: str | None = None, format_only: bool = False,
+                 keep_results: bool = True, collect_device: str = 'cpu',
+                 prefix: str | None = None) -> None:
         names = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
         # mmseg says so when all images are tested.
         for name in names:
@@ -88,6 +91,7 @@ class LRRIoUMetric(IoUMetric):
             ignore_index=ignore_index, iou_metrics=names, beta=beta, output_dir=output_dir,
             nan_to_num=absent if nan_to_num is None else nan_to_num, format_only=format_only,
             collect_device=collect_device, prefix=prefix)
+        self.details = details
         self._written: dict[Path, str] = {}
         #: Names of the PNG files by image, without the ending; an image's own by default.
         self.file_names: dict[str, str] = {}
@@ -166,13 +170,25 @@ class LRRIoUMetric(IoUMetric):
                 for name in self.metrics
             }
             table.add_row([output, *(f'{score:.2f}' for score in scores.values())])
-            if output != FINAL:
-                metrics.update((f'{name}_{output}', score) for name, score in scores.items())
+            suffix = '' if output == FINAL else f'_{output}'
+            if self.details:
+                metrics.update(self._details(of_classes, suffix))
+            metrics.update((f'{name}{suffix}', score) for name, score in scores.items())
         print_log(f'per level results; {absent_classes_text(self.nan_to_num)}:\n'
                   f'{table.get_string()}', logger)
         for metric, entries in zip(self.near_boundaries, parts[len(self._whole):], strict=True):
             metrics.update(metric.compute_metrics(entries))
         return metrics
+
+
+    def _details(self, of_classes: dict[str, np.ndarray], suffix: str) -> dict[str, float]:
+        """Accuracies and the scores of the classes, in percent, by name."""
+        found = {f'aAcc{suffix}': of_classes['aAcc'],
+                 f'mAcc{suffix}': mean_over_classes(of_classes['Acc'])}
+        for name in map(_SCORES.get, self.metrics):
+            found.update((f'{name}{suffix}/{label}', score) for label, score in zip(
+                self.dataset_meta['classes'], of_classes[name], strict=True))
+        return {name: float(np.round(score * 100, 2)) for name, score in found.items()}
 
 
 def _toolbox_areas(counts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -59,8 +59,8 @@ class LRREncoderDecoder(CRFStep, EncoderDecoder):
             - ``class_threshold`` (float): e.g. 0.1; leave out the detail of classes whose
               probability varies by no more over the image at the coarser level. 0: none.
             - ``crf`` (dict): config of a CRF for the final output, e.g.
-              ``dict(type='DenseCRF', preset='deeplab_v2_vgg16')``. The pipeline must carry the
-              photograph (``KeepOriginalImage``).
+              ``dict(type='DenseCRF', preset='deeplab_v2_vgg16')``. It reads the photograph
+              anew unless the pipeline carries it (``KeepOriginalImage``).
         **kwargs: Those of the stock ``EncoderDecoder``.
     """
 

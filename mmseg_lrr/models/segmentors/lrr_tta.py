@@ -34,8 +34,9 @@ class LRRTTAModel(CRFStep, SegTTAModel):
         data_preprocessor: Config for a segmentor that has none of its own. The toolbox's runner
             gives the one at the top of the config, which need not be the network's.
         fusion: ``'max'`` as in the released code, or ``'mean'``.
-        crf: Config of a CRF on the fused probabilities, e.g. ``dict(type='DenseCRF')``. The
-            pipeline must carry the photograph (``KeepOriginalImage``). The segmentor's own, in its
+        crf: Config of a CRF on the fused probabilities, e.g. ``dict(type='DenseCRF')``. It
+            reads the photograph anew unless the pipeline carries it (``KeepOriginalImage``). The
+            segmentor's own, in its
             ``test_cfg``, is for its single passes and does not run here.
         pretrained, train_cfg: What mmseg's inferencers set to None.
     """

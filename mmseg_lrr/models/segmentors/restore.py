@@ -1,6 +1,7 @@
 # Copyright (c) the mmseg-lrr authors. Licensed under Apache-2.0.
 """From the network's canvas back to the image as it was loaded."""
 
+import mmcv
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -81,14 +82,19 @@ def set_prediction(sample: SegDataSample, probabilities: Tensor) -> None:
 
 
 def refine_with_crf(crf: nn.Module, probabilities: Tensor, meta: dict) -> Tensor:
-    """Run a CRF on (C, H, W) probabilities of an image, whose photograph its metainfo carries.
+    """Run a CRF on (C, H, W) probabilities of an image, and on its photograph.
+
+    That is ``ori_img`` of the metainfo, else read from ``img_path``.
 
     Raises:
-        KeyError: If the photograph is not there.
+        KeyError: If the metainfo has neither.
     """
-    if 'ori_img' not in meta:
-        raise KeyError(
-            'the CRF needs the photograph, but the sample has no ori_img: put '
-            "dict(type='KeepOriginalImage') right after LoadImageFromFile in the test pipeline, "
-            "and 'ori_img' in the meta_keys of its PackSegInputs")
-    return crf(meta['ori_img'][..., ::-1].copy(), probabilities)
+    image = meta.get('ori_img')
+    if image is None:
+        if not meta.get('img_path'):
+            raise KeyError(
+                'the CRF needs the photograph, but the sample has neither ori_img nor img_path: '
+                "put dict(type='KeepOriginalImage') right after the image is loaded in the test "
+                "pipeline, and 'ori_img' in the meta_keys of its PackSegInputs")
+        image = mmcv.imread(meta['img_path'])  # as LoadImageFromFile does
+    return crf(image[..., ::-1].copy(), probabilities)

@@ -222,7 +222,7 @@ def test_deferred_crf_gives_the_same_bits() -> None:
 
 def test_crf_asks_for_the_photograph() -> None:
     model = build(lrr_config(test_cfg=dict(crf=CRF)))
-    with pytest.raises(KeyError, match='KeepOriginalImage.*right after LoadImageFromFile'):
+    with pytest.raises(KeyError, match='neither ori_img nor img_path: put .*KeepOriginalImage'):
         predict(model, single_pipeline(keep=False), random_image(40, 40))
 
 

@@ -69,14 +69,15 @@ def test_any_size_agrees_with_pytorch(tmp_path, backbone, channels, divisor, opt
     """What the data preprocessor pads for a backbone that rounds down is part of the file."""
     model = segmentor(backbone, channels, divisor, **options)
     path = tmp_path / 'model.onnx'
-    names = export_onnx(model, path, level_outputs=True)
+    names, shape, _ = export_onnx(model, path, level_outputs=True)
+    assert shape == (3, 3, 97, 127)
     assert names == ['scores', *(f'scores_{level}' for level in model.decode_head.levels)]
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     assert [output.name for output in session.get_outputs()] == names
-    for height, width in SIZES:
-        image = torch.randn(1, 3, height, width)
+    for batch, (height, width) in enumerate(SIZES, 1):
+        image = torch.randn(batch, 3, height, width)
         sides = [-(-side // (divisor or 1)) * (divisor or 1) for side in (height, width)]
-        padded = torch.zeros(1, 3, *sides)
+        padded = torch.zeros(batch, 3, *sides)
         padded[:, :, :height, :width] = image
         with torch.no_grad():
             maps = model.extract_feat(padded)
@@ -88,6 +89,20 @@ def test_any_size_agrees_with_pytorch(tmp_path, backbone, channels, divisor, opt
             scale = float(tensor.abs().max())
             assert output.shape == tuple(tensor.shape), (name, height, width)
             np.testing.assert_allclose(output, tensor.numpy(), rtol=0, atol=1e-4 * scale)
+
+
+@needs_open_sizes
+def test_labels_are_the_classes_of_the_best_scores(tmp_path):
+    model = segmentor(STRIDED, [24, 32], 32, in_index=[2, 3], num_bases=2, boundary_mask=None)
+    assert export_onnx(model, tmp_path / 'model.onnx', labels=True).outputs == ['labels']
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / 'model.onnx'), providers=['CPUExecutionProvider'])
+    image = torch.randn(2, 3, 64, 96)
+    (labels, ) = session.run(None, {'image': image.numpy()})
+    with torch.no_grad():
+        scores = model.encode_decode(image, [dict(img_shape=(64, 96))] * 2)
+    assert labels.dtype == np.int32
+    assert (labels == scores.argmax(dim=1).numpy()).mean() > .999
 
 
 @needs_open_sizes

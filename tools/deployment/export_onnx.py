@@ -13,6 +13,8 @@ def main() -> None:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', help='ONNX file to write')
     parser.add_argument('--levels', action='store_true', help='every level as an output too')
+    parser.add_argument('--labels', action='store_true',
+                        help='the classes of the best scores (N, H, W) in place of the scores')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='override settings of the config, key=value')
     args = parser.parse_args()
@@ -28,8 +30,12 @@ def main() -> None:
     need_files(config, checkpoint=args.checkpoint)
     model = init_model(config, device='cpu', cfg_options=args.cfg_options)
     check_checkpoint(model, args.checkpoint)
-    names = export_onnx(model, args.out, level_outputs=args.levels)
-    print(f'{args.out}: image -> {", ".join(names)}')
+    outputs, shape, difference = export_onnx(
+        model, args.out, level_outputs=args.levels, labels=args.labels)
+    print(f'{args.out}: {"images" if shape[0] > 1 else "one image"} of any size -> '
+          f'{", ".join(outputs)}\ncompared with the model on {"x".join(map(str, shape))} numbers: '
+          f'the largest difference is {difference:.2g} '
+          f'of the {"labels" if args.labels else "largest score"}')
 
 
 if __name__ == '__main__':

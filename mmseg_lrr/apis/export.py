@@ -133,7 +133,7 @@ def difference(found: Tensor, expected: Tensor) -> float:
     """Largest difference over the largest score, or the share of labels that differ."""
     if not expected.is_floating_point():
         return float((found != expected).float().mean())
-    return float((found - expected).abs().max() / expected.abs().max())
+    return float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
 
 
 def _check_other_size(path: Path, exported: ExportedModel, image: Tensor) -> float:

@@ -166,6 +166,20 @@ def test_gpu_suite_runs_on_a_cpu(printed: Callable) -> None:
     assert all(float(row[1]) < 1e-5 for row in rows[-3:])
 
 
+@pytest.mark.slow
+def test_exported_files_stand_beside_pytorch(printed: Callable, repo_root: Path) -> None:
+    pytest.importorskip('onnxruntime')
+    import onnx_files
+
+    _, *rows = printed(onnx_files, repo_root / 'configs/lrr/lrr4x_r18_shapes_demo.py',
+                       '--size', 64, 96, '--runs', 1)
+    shares = {row[0]: float(row[-1].removesuffix('%')) for row in rows[1:]}
+    sizes = [float(row[1]) for row in rows[1:4]]
+    assert shares['onnxruntime, float32'] == 100 and shares['onnxruntime, float16'] > 99
+    assert shares['onnxruntime, int8'] > 90
+    np.testing.assert_allclose(sizes[0] / np.array(sizes), [1, 2, 4], rtol=.1)
+
+
 def test_crf_stands_beside_a_reference(printed: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crf, 'peak_memory', lambda *args: 1.0)
     if crf.importlib.util.find_spec('pydensecrf') is None:  # something else that gives marginals

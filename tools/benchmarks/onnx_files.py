@@ -54,6 +54,8 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, list[Tensor]]:
     cfg.model.pretrained = None
     model = revert_sync_batchnorm(init_model(cfg, device='cpu'))
     if args.checkpoint is None:
+        for level in model.decode_head.levels.values():  # which start at zero
+            torch.nn.init.normal_(level.coefficients.weight, std=0.05)
         return model, [torch.randn(1, 3, *args.size)]
     check_checkpoint(model, args.checkpoint)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)

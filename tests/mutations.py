@@ -41,7 +41,7 @@ CONVERTER_TESTS = 'test_converters/test_matconvnet.py test_tools/test_model_conv
 
 #: Name; file of the package; its text and what it becomes; the tests nearest to it.
 MUTATIONS = [
-    ('rates: adaptive as SGD', RATES, '(0.5 if adaptive else 1)', '1',
+    ('rates: adaptive as SGD', RATES, 'if adaptive:', 'if False:',
      'test_engine/test_coefficient_rates_hook.py'),
     ('rates: schedule left behind', RATES, 'scheduler.base_values[index] *= factor', 'pass',
      'test_engine/test_coefficient_rates_hook.py'),

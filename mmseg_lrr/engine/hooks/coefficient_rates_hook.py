@@ -12,16 +12,21 @@ from mmseg_lrr.models.layers import CoefficientConv
 
 #: Inputs of RMS 1 at which the head's rate is taken as it is: those of a usual classifier.
 REFERENCE_INPUTS = 512
+#: Sum of the squares of a class's basis functions at a pixel: about 3.5 squared on all data.
+BASES_GAIN = 12
 
 
 def coefficient_rate(inputs: int, mean_square: float, adaptive: bool) -> float:
     """Factor of the rate of a filter with so many inputs (channels times taps).
 
-    A step of SGD moves an output by rate * inputs * mean square of the feature, one of Adam, whose
-    steps do not depend on the gradient's size, by rate * inputs * root mean square. The factor
-    makes both what they are for 512 inputs of mean square 1 (docs/method.md, "Training").
+    A step of SGD moves a score by rate * inputs * mean square of the feature * gain of the bases,
+    through which the gradient comes back too; one of Adam, whose steps do not depend on the
+    gradient's size, by rate * inputs * root mean square. The factor makes both what they are for
+    512 inputs of mean square 1 (docs/method.md, "Training").
     """
-    return REFERENCE_INPUTS / (inputs * mean_square ** (0.5 if adaptive else 1))
+    if adaptive:
+        return REFERENCE_INPUTS / (inputs * mean_square**0.5)
+    return REFERENCE_INPUTS / (inputs * mean_square * BASES_GAIN)
 
 
 @HOOKS.register_module()

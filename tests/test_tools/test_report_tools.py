@@ -37,7 +37,7 @@ def test_report_is_written_and_printed(tmp_path: Path, call: Callable) -> None:
                '--limit', '1', '--images', '1', '--cfg-options', 'tta_model.fusion=mean')
     printed = call('report.py', *NETWORK, *options)
     assert (tmp_path / 'report.md').read_text() in printed
-    assert '| output | mIoU | trimap mIoU, 2 px | trimap mIoU, 4 px | boundary mIoU' in printed
+    assert '| output | mIoU | aAcc | mAcc | trimap mIoU, 2 px | trimap mIoU, 4 px |' in printed
     assert 'DenseCRF(preset=deeplab_v1)' in printed
     assert 'count as 0' in printed and 'limited to the first 1' in printed
     assert (tmp_path / 'report.html').is_file()
@@ -147,7 +147,7 @@ def test_missing_checkpoint_and_data_are_one_line(
     with pytest.raises(SystemExit, match='^error: the checkpoint none.pth is missing$'):
         call(*tool, 'config.py', 'none.pth', *more)
     if tool[-1] in ('report.py', 'tune_crf.py', 'masks'):
-        with pytest.raises(SystemExit, match=r'^error: .*images is missing; docs/recipes\.md'):
+        with pytest.raises(SystemExit, match=r'^error: .*images/\*\.png is missing; set data_root'):
             call(*tool, *NETWORK, '--cfg-options', 'test_dataloader.dataset.data_root=elsewhere')
 
 
